@@ -1,0 +1,203 @@
+"""gateway.yaml as frozen dataclasses. Settings, defaults and words for them are in gateway.schema.json."""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+import re
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from . import formats, validate, yamltext
+
+SCHEMA_FILE = Path(__file__).parent.parent / "gateway.schema.json"
+# What a discarded token looks like: same length, still a plain YAML scalar. Written by ztgate.secrets.
+DISCARDED = re.compile(r"discarded-*|-+")
+
+
+@dataclass(frozen=True)
+class Controller:
+    """Where the network is administered. `kind` is never "auto" here."""
+
+    kind: str
+    url: str
+    token: str | None
+    token_file: str | None
+    token_after_setup: str
+    ca_file: str | None
+
+    def __repr__(self) -> str:
+        return f"Controller(kind={self.kind!r}, url={self.url!r}, token={'set' if self.token else 'none'})"
+
+
+@dataclass(frozen=True)
+class Gateway:
+    """The gateway as a member. address is None for auto; mtu in bytes."""
+
+    name: str
+    address: ipaddress.IPv4Address | None
+    takeover: bool
+    mtu: int
+
+
+@dataclass(frozen=True)
+class IPv4:
+    """masquerade, or snat to source."""
+
+    mode: str
+    source: ipaddress.IPv4Address | None
+
+
+@dataclass(frozen=True)
+class IPv6:
+    """prefix is None for auto; subnet is the fifth group of members' addresses."""
+
+    mode: str
+    prefix: ipaddress.IPv6Network | None
+    subnet: int
+
+
+@dataclass(frozen=True)
+class AllowRule:
+    """Ports first..last of a protocol."""
+
+    protocol: str
+    first: int
+    last: int
+
+
+@dataclass(frozen=True)
+class Firewall:
+    """What reaches members from outside."""
+
+    inbound: str
+    allow: tuple[AllowRule, ...]
+
+
+@dataclass(frozen=True)
+class Ssh:
+    """Who gets in by SSH, and from where (source: members, wan or off)."""
+
+    authorized_keys: tuple[str, ...]
+    source: str
+
+
+@dataclass(frozen=True)
+class ZeroTier:
+    """Private roots, as typed: moons in base64 or as world ids, the planet in base64."""
+
+    moons: tuple[str, ...]
+    planet: str | None
+
+
+@dataclass(frozen=True)
+class Config:
+    """A whole, valid gateway.yaml."""
+
+    network: str
+    controller: Controller
+    gateway: Gateway
+    ipv4: IPv4
+    ipv6: IPv6
+    firewall: Firewall
+    ssh: Ssh
+    zerotier: ZeroTier
+
+
+@cache
+def schema() -> dict[str, Any]:
+    """gateway.schema.json."""
+    data: dict[str, Any] = json.loads(SCHEMA_FILE.read_text(encoding="utf-8"))
+    return data
+
+
+def load(text: str, name: str, *, validated: bool = False) -> Config:
+    """Read and check a gateway.yaml; name stands for it in errors.
+
+    validated=True skips the schema for a text that has passed before: its validator takes seconds to import
+    on a slow machine.
+    """
+    document = yamltext.parse(text, name, schema())
+    if not validated:
+        validate.check(document, schema(), name)
+    data = _with_defaults(document.value, schema())
+    validate.raise_if_any(_contradictions(data, document), name)
+    return _build(data)
+
+
+def _with_defaults(value: dict[str, Any], part: dict[str, Any]) -> dict[str, Any]:
+    result = dict(value)
+    for key, below in part["properties"].items():
+        if "default" in below:
+            result.setdefault(key, below["default"])
+        if below.get("type") == "object":
+            result[key] = _with_defaults(result[key], below)
+    return result
+
+
+def _contradictions(data: dict[str, Any], document: yamltext.Document) -> list[validate.Problem]:
+    """What no single key shows: keys that do not go together."""
+    found: list[validate.Problem] = []
+
+    def problem(path: yamltext.Path, text: str, hint: str) -> None:
+        found.append((document.line(path), f"{validate.dotted(path)}: {text}", hint))
+
+    controller, ipv4 = data["controller"], data["ipv4"]
+    if controller["kind"] == "self-hosted" and "url" not in (document.value.get("controller") or {}):
+        problem(
+            ("controller", "url"),
+            "is missing for a self-hosted controller",
+            "for example http://10.0.0.5:9993",
+        )
+    if controller["token"] and controller["token"].strip(".<>") in ("", "token", "your-token"):
+        problem(("controller", "token"), "is still the example's placeholder", "put the real token there")
+    if controller["token"] and controller["token-file"]:
+        problem(("controller", "token-file"), "given beside token", "keep one of the two")
+    if ipv4["mode"] == "snat" and not ipv4["source"]:
+        problem(
+            ("ipv4", "source"), "is missing for mode snat", "name the public IPv4 address of this machine"
+        )
+    if ipv4["mode"] != "snat" and ipv4["source"]:
+        problem(("ipv4", "source"), "only goes with mode: snat", "set `mode: snat` or remove source")
+    return found
+
+
+def _build(data: dict[str, Any]) -> Config:
+    gateway, ipv4, ipv6, firewall = data["gateway"], data["ipv4"], data["ipv6"], data["firewall"]
+    allow = (formats.parse_allow(entry) for entry in firewall["allow"])
+    return Config(
+        network=data["network"].lower(),
+        controller=_build_controller(data["controller"]),
+        gateway=Gateway(gateway["name"], _address(gateway["address"]), gateway["takeover"], gateway["mtu"]),
+        ipv4=IPv4(ipv4["mode"], _address(ipv4["source"])),
+        ipv6=IPv6(
+            ipv6["mode"],
+            None if ipv6["prefix"] == "auto" else ipaddress.IPv6Network(ipv6["prefix"]),
+            int(ipv6["subnet"], 16),
+        ),
+        firewall=Firewall(firewall["inbound"], tuple(AllowRule(*rule) for rule in allow if rule)),
+        ssh=Ssh(tuple(key.strip() for key in data["ssh"]["authorized-keys"]), data["ssh"]["from"]),
+        zerotier=ZeroTier(tuple(data["zerotier"]["moons"]), data["zerotier"]["planet"]),
+    )
+
+
+def _build_controller(data: dict[str, Any]) -> Controller:
+    url = data["url"].rstrip("/")
+    kind = data["kind"]
+    if kind == "auto":
+        kind = "central-v1" if url.endswith("/api/v1") else "self-hosted"
+    token = data["token"]
+    return Controller(
+        kind=kind,
+        url=url,
+        token=None if token is None or DISCARDED.fullmatch(token) else token,
+        token_file=data["token-file"],
+        token_after_setup=data["token-after-setup"],
+        ca_file=data["ca-file"],
+    )
+
+
+def _address(text: str | None) -> ipaddress.IPv4Address | None:
+    return None if text in (None, "auto") else ipaddress.IPv4Address(text)

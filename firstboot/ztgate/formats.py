@@ -1,0 +1,78 @@
+"""What values look like: the `format`s of gateway.schema.json, and how they are read."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import ipaddress
+import re
+from collections.abc import Callable
+
+SSH_KEY = re.compile(
+    r"(?:^|\s)((?:ssh-(?:ed25519|rsa)|ecdsa-sha2-nistp(?:256|384|521)"
+    r"|sk-(?:ssh-ed25519|ecdsa-sha2-nistp256)@openssh\.com))\s+([A-Za-z0-9+/]+={0,3})(?:\s|$)"
+)
+WORLD_ID = re.compile(r"[0-9a-fA-F]{10}")
+ALLOW = re.compile(r"(tcp|udp)/([0-9]{1,5})(?:-([0-9]{1,5}))?")
+
+
+def is_ipv4(text: str) -> bool:
+    """Whether text is an IPv4 address that a host can have."""
+    try:
+        address = ipaddress.IPv4Address(text)
+    except ValueError:
+        return False
+    return not (address.is_multicast or address.is_loopback or address.is_unspecified)
+
+
+def is_ipv6_64(text: str) -> bool:
+    """Whether text is a /64 of 2000::/3, the range that global addresses come from."""
+    try:
+        network = ipaddress.IPv6Network(text)
+    except ValueError:
+        return False
+    return network.prefixlen == 64 and network.subnet_of(ipaddress.IPv6Network("2000::/3"))
+
+
+def parse_allow(text: str) -> tuple[str, int, int] | None:
+    """`tcp/22` or `tcp/8000-8100` as (protocol, first port, last port)."""
+    match = ALLOW.fullmatch(text)
+    if not match:
+        return None
+    first = int(match[2])
+    last = int(match[3] or first)
+    return (match[1], first, last) if 0 < first <= last < 65536 else None
+
+
+def is_ssh_key(text: str) -> bool:
+    """Whether text is one line of an authorized_keys file, options before the key allowed."""
+    match = SSH_KEY.search(text)
+    if "\n" in text or not match:
+        return False
+    raw = from_base64(match[2])
+    # The key's own first field repeats its type, so a truncated or mistyped key shows.
+    return raw is not None and raw[4:].startswith(match[1].encode()) and len(raw) > len(match[1]) + 36
+
+
+def from_base64(text: str) -> bytes | None:
+    """The bytes of a base64 text, white space ignored; None when it is none."""
+    try:
+        return base64.b64decode("".join(text.split()), validate=True) or None
+    except (binascii.Error, ValueError):
+        return None
+
+
+def is_moon(text: str) -> bool:
+    """Whether text is a world id or a moon file in base64."""
+    return bool(WORLD_ID.fullmatch(text)) or from_base64(text) is not None
+
+
+CHECKS: dict[str, Callable[[str], bool]] = {
+    "ipv4": is_ipv4,
+    "ipv4-or-auto": lambda text: text == "auto" or is_ipv4(text),
+    "ipv6-64-or-auto": lambda text: text == "auto" or is_ipv6_64(text),
+    "allow-rule": lambda text: parse_allow(text) is not None,
+    "ssh-key": is_ssh_key,
+    "moon": is_moon,
+    "base64": lambda text: from_base64(text) is not None,
+}
