@@ -1,0 +1,111 @@
+"""The network's controller: a ZeroTier node with its controller API, and Central v1 over TLS in front of it.
+
+Both doors lead to the same network: what the gateway writes through one is what the members get.
+"""
+
+import json
+import secrets
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lab import process, tls, topology
+from lab.netns import Namespace
+from lab.retry import NotYet, retry
+from lab.zerotier import Node, Package, make_moon
+
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Door:
+    """One way to the controller, as gateway.yaml's ``controller`` wants it."""
+
+    kind: str
+    url: str
+    token: str
+    log: Path
+
+    def section(self) -> Json:
+        """The door as gateway.yaml names it."""
+        return {"kind": self.kind, "url": self.url, "token": self.token}
+
+    def requests(self) -> list[Json]:
+        """Every request that came through this door."""
+        if not self.log.exists():
+            return []
+        return [json.loads(line) for line in self.log.read_text().splitlines()]
+
+
+class Controller:
+    """The controller's host: the node, which is also everybody's private root, and the two doors."""
+
+    def __init__(self, host: Namespace, package: Package, work: Path) -> None:
+        self.host, self.work = host, work
+        self.node = Node(host, package, work / "zerotier")
+        ends = [f"{ip}/9993" for ip in (topology.CONTROLLER.ipv4.ip, topology.CONTROLLER.ipv6.ip)]
+        self.moon = make_moon(self.node, ends, work / "moon")
+        names = [topology.CONTROLLER_NAME, str(topology.CONTROLLER.ipv4.ip), str(topology.CONTROLLER.ipv6.ip)]
+        self.certificate = tls.make(work / "tls", names)
+
+    @property
+    def ca(self) -> str:
+        """The certificate authority that signed the doors' certificate, as PEM text."""
+        return str(self.certificate.ca.read_text())
+
+    def start(self) -> None:
+        """Start the node, check that it has a controller, and open the doors."""
+        self.node.trust(self.moon)
+        self.node.start()
+        self.node.api("GET", "/controller")
+        self.central = self._open("central-v1", 443, "/api/v1", secrets.token_urlsafe(24))
+        token = (self.node.home / "authtoken.secret").read_text().strip()
+        self.self_hosted = self._open("self-hosted", 8443, "", token)
+
+    def door(self, kind: str) -> Door:
+        """The door of that ``controller.kind``."""
+        return {"central-v1": self.central, "self-hosted": self.self_hosted}[kind]
+
+    def _open(self, kind: str, port: int, path: str, token: str) -> Door:
+        door = Door(
+            kind, f"https://{topology.CONTROLLER_NAME}:{port}{path}", token, self.work / f"{kind}.jsonl"
+        )
+        token_file = self.work / f"{kind}.token"
+        token_file.write_text(token)
+        mode: list[process.Arg] = ["--passthrough"] if kind == "self-hosted" else ["--token-file", token_file]
+        self.host.start(
+            kind, sys.executable, "-m", "lab.central", "--port", str(port), *mode, "--log", door.log,
+            "--certificate", self.certificate.certificate, "--key", self.certificate.key,
+            "--controller", "http://127.0.0.1:9993",
+            "--controller-token-file", self.node.home / "authtoken.secret",
+        )  # fmt: skip
+        retry(lambda: self._listens(port), 10, f"the controller's {kind} API")
+        return door
+
+    def _listens(self, port: int) -> None:
+        if f":{port} " not in self.host.run("ss", "-Hltn"):
+            raise NotYet(f"nobody listens on port {port}")
+
+    def create_network(self, **settings: Any) -> str:
+        """Make a network with these settings and return its id."""
+        network = self.node.api("POST", f"/controller/network/{self.node.address}______", settings)
+        return str(network["id"])
+
+    def network(self, nwid: str) -> Json:
+        """The network as the controller has it."""
+        network: Json = self.node.api("GET", f"/controller/network/{nwid}")
+        return network
+
+    def member(self, nwid: str, node: str) -> Json:
+        """A member as the controller has it."""
+        member: Json = self.node.api("GET", f"/controller/network/{nwid}/member/{node}")
+        return member
+
+    def members(self, nwid: str) -> list[str]:
+        """The node ids of the network's members."""
+        return list(self.node.api("GET", f"/controller/network/{nwid}/member"))
+
+    def authorize(self, nwid: str, node: str) -> None:
+        """Let a node in."""
+        self.node.api("POST", f"/controller/network/{nwid}/member/{node}", {"authorized": True})

@@ -1,0 +1,55 @@
+"""The disks of virtual machines: personal copies of an image, and what is found on them afterwards."""
+
+import shutil
+import sys
+from pathlib import Path
+
+from lab import process
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def personal(image: Path, config: str | None, work: Path, size_mib: int = 4096) -> Path:
+    """A copy-on-write disk of ``size_mib`` over a copy of ``image`` that holds ``config`` as gateway.yaml.
+
+    The copy is made as a user makes one: with ``build.py configure``. Without a configuration the
+    image itself is the disk's backing file.
+    """
+    work.mkdir(parents=True, exist_ok=True)
+    backing = image.resolve()
+    if config is not None:
+        backing = work / "personal.img"
+        process.run(["cp", "--sparse=always", "--reflink=auto", image, backing], timeout=300)
+        source = work / "gateway.yaml"
+        source.touch(mode=0o600)
+        source.write_text(config)
+        process.run([sys.executable, ROOT / "build.py", "configure", backing, "--config", source])
+    disk = work / "disk.qcow2"
+    process.run(["qemu-img", "create", "-q", "-f", "qcow2", "-F", "raw", "-b", backing, disk, f"{size_mib}M"])
+    return disk
+
+
+def holds(disk: Path, secret: str, work: Path) -> bool:
+    """Whether the bytes of ``secret`` are anywhere on a disk, free space included."""
+    raw = work / "flat.img"
+    try:
+        process.run(["qemu-img", "convert", "-O", "raw", disk, raw], timeout=300)
+        return _file_holds(raw, secret.encode())
+    finally:
+        raw.unlink(missing_ok=True)
+
+
+def _file_holds(path: Path, needle: bytes) -> bool:
+    tail = b""
+    with path.open("rb") as file:
+        while block := file.read(16 << 20):
+            if needle in tail + block:
+                return True
+            tail = block[-len(needle) :]
+    return False
+
+
+def variables(template: Path, work: Path) -> Path:
+    """A writable copy of the firmware's variables."""
+    work.mkdir(parents=True, exist_ok=True)
+    return Path(shutil.copy(template, work / "efivars.fd"))

@@ -1,0 +1,203 @@
+"""A virtual machine that runs an image: its console, its monitor, its power switch, and SSH into it."""
+
+import contextlib
+import shutil
+import socket
+import subprocess
+import tempfile
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pexpect
+from pexpect import fdpexpect
+from qemu.qmp.legacy import QEMUMonitorProtocol
+from qemu.qmp.qmp_client import ExecInterruptedError
+
+from lab import process
+from lab.errors import LabError
+from lab.netns import Namespace
+from lab.qemu import Options
+from lab.retry import NotYet, retry
+
+# How long things may take, in seconds: under emulation a boot costs 60 to 120 s of a free core, and
+# the cores are seldom free.
+PATIENCE = {"tcg": 900, "kvm": 180}
+
+
+class Machine:
+    """One virtual machine. It may be started, cut off and started again on the same disk."""
+
+    def __init__(self, options: Options, host: Namespace, work: Path) -> None:
+        # A UNIX socket's path has at most 107 bytes, which a checkout's may exceed.
+        self._sockets = Path(tempfile.mkdtemp(prefix="ztgate-"))
+        work.mkdir(parents=True, exist_ok=True)
+        self.options = replace(options, sockets=self._sockets, console_log=work / "console.log")
+        self.host, self.work = host, work
+        self._qemu: subprocess.Popen[bytes] | None = None
+        self._console: Any = None
+        self._socket: socket.socket | None = None
+        self._monitor: QEMUMonitorProtocol | None = None
+
+    @property
+    def patience(self) -> float:
+        """How long a boot may take, in seconds."""
+        return PATIENCE[self.options.accelerator]
+
+    def start(self) -> None:
+        """Switch it on.
+
+        Raises:
+            LabError: QEMU ended at once; it shows what QEMU said.
+        """
+        self._qemu = process.start(self.host.argv(*self.options.argv()), self.work / "qemu.log")
+        retry(self._connect, 20, "QEMU's console and monitor")
+
+    def _connect(self) -> None:
+        if self._qemu is not None and self._qemu.poll() is not None:
+            raise LabError(f"QEMU ended with status {self._qemu.returncode}\n{self._qemu_log()}")
+        try:
+            if self._socket is None:
+                stream = socket.socket(socket.AF_UNIX)
+                stream.connect(str(self.options.console))
+                self._socket = stream
+                self._console = fdpexpect.fdspawn(
+                    stream, encoding="utf-8", codec_errors="replace", timeout=None
+                )
+            monitor = QEMUMonitorProtocol(str(self.options.monitor))
+            monitor.connect()
+            self._monitor = monitor
+        except OSError as error:
+            raise NotYet(str(error)) from None
+
+    def _qemu_log(self) -> str:
+        return "\n".join((self.work / "qemu.log").read_text(errors="replace").splitlines()[-10:])
+
+    def qmp(self, command: str, **arguments: Any) -> Any:
+        """One command to QEMU's monitor."""
+        if self._monitor is None:
+            raise LabError(f"{command}: the machine is off")
+        return self._monitor.cmd(command, **arguments)
+
+    def expect(self, pattern: str, timeout: float | None = None, never: str | None = None) -> "Match":
+        """Wait until the console shows ``pattern``.
+
+        Raises:
+            LabError: it did not within ``timeout`` seconds, the console showed ``never``, or the
+                machine stopped; the console's last lines are in it.
+        """
+        patterns: list[Any] = [pattern, pexpect.EOF, pexpect.TIMEOUT, *([never] if never else [])]
+        seconds = timeout or self.patience
+        found = self._console.expect(patterns, timeout=seconds)
+        if found == 0:
+            return Match(self._console.match)
+        why = {1: "the machine stopped", 2: f"not within {seconds:.0f} s"}.get(found)
+        why = why or f"it showed {self._console.match.group(0)!r} instead"
+        raise LabError(f"console: waiting for {pattern!r}: {why}\n{self.console_tail()}")
+
+    def type(self, text: str) -> None:
+        """Type a line on the console."""
+        self._console.send(text + "\r")
+
+    def console_text(self) -> str:
+        """All that the console has shown since the machine was made."""
+        log = self.options.console_log
+        return log.read_text(errors="replace") if log.exists() else ""
+
+    def console_tail(self, lines: int = 40) -> str:
+        """The last lines of the console."""
+        return "\n".join(f"  | {line}" for line in self.console_text().splitlines()[-lines:])
+
+    def cut_power(self) -> None:
+        """Power cut: the guest gets no chance to write anything more."""
+        with contextlib.suppress(ExecInterruptedError, ConnectionError, OSError):
+            self.qmp("quit")
+        self.stop()
+
+    def power_off(self, timeout: float = 300) -> None:
+        """Press the power button and wait until the machine has shut itself down."""
+        self.qmp("system_powerdown")
+        if self._qemu is not None:
+            try:
+                self._qemu.wait(timeout)
+            except subprocess.TimeoutExpired:
+                raise LabError(f"it did not power off in {timeout:.0f} s\n{self.console_tail()}") from None
+        self.stop()
+
+    def link(self, up: bool) -> None:
+        """Plug the WAN cable in, or pull it."""
+        self.qmp("set_link", name="wan", up=up)
+
+    def snapshot(self, name: str) -> None:
+        """Save the machine with its memory under a name."""
+        self._human(f"savevm {name}")
+
+    def restore(self, name: str) -> None:
+        """Go back to a snapshot."""
+        self._human(f"loadvm {name}")
+
+    def _human(self, line: str) -> None:
+        said = str(self.qmp("human-monitor-command", **{"command-line": line}))
+        if said.strip():
+            raise LabError(f"{line}: {said.strip()}")
+
+    def stop(self) -> None:
+        """Let go of everything; the disk stays."""
+        if self._monitor is not None:
+            with contextlib.suppress(Exception):  # the far end may be gone in any of many ways
+                self._monitor.close()
+        if self._qemu is not None:
+            process.stop(self._qemu)
+        if self._socket is not None:
+            self._socket.close()
+        self._monitor = self._qemu = self._socket = self._console = None
+
+    def close(self) -> None:
+        """Stop it for good."""
+        self.stop()
+        shutil.rmtree(self._sockets, ignore_errors=True)
+
+
+class Match:
+    """What a console pattern matched."""
+
+    def __init__(self, match: Any) -> None:
+        self._match = match
+
+    def __getitem__(self, group: str) -> str:
+        return str(self._match.group(group))
+
+
+class Shell:
+    """SSH into a machine, from a namespace, with a key that its configuration names."""
+
+    def __init__(self, host: Namespace, address: str, key: Path, control: Path) -> None:
+        self.host, self.address, self.key, self.control = host, address, key, control
+
+    def argv(self, command: str) -> list[process.Arg]:
+        """The command line inside the namespace."""
+        options = [
+            "BatchMode=yes", "StrictHostKeyChecking=no", "UserKnownHostsFile=/dev/null", "LogLevel=ERROR",
+            # A handshake costs seconds under emulation: commands share one connection.
+            "ControlMaster=auto", f"ControlPath={self.control}", "ControlPersist=120", "ConnectTimeout=60",
+        ]  # fmt: skip
+        flags = [word for option in options for word in ("-o", option)]
+        return ["ssh", *flags, "-i", self.key, f"root@{self.address}", command]
+
+    def run(self, command: str, timeout: float = 180) -> str:
+        """Run a shell command in the machine and return its output; see `process.run`."""
+        return self.host.run(*self.argv(command), timeout=timeout)
+
+    def succeeds(self, command: str, timeout: float = 180) -> bool:
+        """Whether a shell command in the machine ends with status 0."""
+        return process.succeeds(self.host.argv(*self.argv(command)), timeout=timeout)
+
+
+def key_pair(directory: Path) -> tuple[Path, str]:
+    """Make an SSH key; returns the private key's path and the public key's line."""
+    directory.mkdir(parents=True, exist_ok=True)
+    key = directory / "id_ed25519"
+    words: Sequence[process.Arg] = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "lab", "-f", key]
+    process.run(words)
+    return key, key.with_suffix(".pub").read_text().strip()

@@ -1,0 +1,115 @@
+"""QEMU's command line, as a function of what is wanted; and whether the host can run guests at full speed."""
+
+import functools
+import os
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from lab import topology
+from lab.errors import LabError
+
+# OVMF's code and variables: Debian's and Ubuntu's package `ovmf`, whose file names changed in 2024.
+OVMF = (
+    (Path("/usr/share/OVMF/OVMF_CODE_4M.fd"), Path("/usr/share/OVMF/OVMF_VARS_4M.fd")),
+    (Path("/usr/share/OVMF/OVMF_CODE.fd"), Path("/usr/share/OVMF/OVMF_VARS.fd")),
+)
+
+
+@dataclass(frozen=True)
+class Options:
+    """A virtual machine. Sizes in MiB."""
+
+    disk: Path
+    sockets: Path
+    console_log: Path
+    tap: str | None = None
+    firmware: str = "bios"
+    efi_variables: Path | None = None
+    accelerator: str = "tcg"
+    memory: int = 768
+    cpus: int = 2
+    clock: str = "utc"
+    seed: Path | None = None
+
+    @property
+    def console(self) -> Path:
+        """The serial console's socket."""
+        return self.sockets / "console"
+
+    @property
+    def monitor(self) -> Path:
+        """The QMP socket."""
+        return self.sockets / "qmp"
+
+    def argv(self) -> list[str]:
+        """The command line."""
+        return [
+            "qemu-system-x86_64", "-name", "gateway", "-nodefaults", "-display", "none", "-no-user-config",
+            *self._machine(), *self._firmware(), *self._drives(), *self._network(),
+            "-rtc", f"base={self.clock}", "-device", "virtio-rng-pci", "-vga", "std",
+            # logfile: what nobody reads from the socket is kept as evidence all the same.
+            "-chardev", f"socket,id=con,path={self.console},server=on,wait=off,logfile={self.console_log}",
+            "-serial", "chardev:con", "-qmp", f"unix:{self.monitor},server=on,wait=off",
+        ]  # fmt: skip
+
+    def _machine(self) -> list[str]:
+        common = ["-m", str(self.memory), "-smp", str(self.cpus)]
+        if self.accelerator == "kvm":
+            return ["-machine", "q35,accel=kvm", "-cpu", "host", *common]
+        # Without la57 the emulated CPU walks four levels of page tables instead of five.
+        return ["-machine", "q35", "-accel", "tcg,thread=multi,tb-size=512", "-cpu", "max,la57=off", *common]
+
+    def _firmware(self) -> list[str]:
+        if self.firmware == "bios":
+            return []
+        code, _ = ovmf()
+        return [
+            "-drive", f"if=pflash,unit=0,format=raw,readonly=on,file={code}",
+            "-drive", f"if=pflash,unit=1,format=raw,file={self.efi_variables}",
+        ]  # fmt: skip
+
+    def _drives(self) -> list[str]:
+        drives = ["-drive", f"if=virtio,format=qcow2,cache=unsafe,discard=unmap,file={self.disk}"]
+        if self.seed is not None:
+            drives += ["-drive", f"if=virtio,format=raw,readonly=on,file={self.seed}"]
+        return drives
+
+    def _network(self) -> list[str]:
+        if self.tap is None:
+            return []
+        return [
+            "-netdev", f"tap,id=wan,ifname={self.tap},script=no,downscript=no",
+            "-device", f"virtio-net-pci,id=wan,netdev=wan,mac={topology.WAN_MAC},romfile=",
+        ]  # fmt: skip
+
+
+def ovmf() -> tuple[Path, Path]:
+    """UEFI firmware for QEMU: its code and a template of its variables.
+
+    Raises:
+        LabError: the package is not installed.
+    """
+    for code, template in OVMF:
+        if code.exists():
+            return code, template
+    raise LabError("UEFI firmware for QEMU is not installed", "run: ./build.py setup --all   (package ovmf)")
+
+
+@functools.cache
+def kvm_opens() -> bool:
+    """Whether /dev/kvm can be opened at all; whether a guest runs under it only running one tells."""
+    return os.access("/dev/kvm", os.R_OK | os.W_OK) and os.environ.get("ZTGATE_NO_KVM") is None
+
+
+def need(programs: Sequence[str]) -> None:
+    """Check that programs are installed.
+
+    Raises:
+        LabError: it names the first that is not.
+    """
+    path = os.environ.get("PATH", "") + ":/usr/sbin:/sbin"
+    for program in programs:
+        if shutil.which(program, path=path) is None:
+            raise LabError(f"{program} is not installed", "run: ./build.py setup --all")
