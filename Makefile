@@ -1,11 +1,19 @@
 .DEFAULT_GOAL := help
-PYTEST := ./build.py run pytest
-PASS := $(if $(ZEROTIER),--zerotier $(ZEROTIER)) $(if $(KEEP),--keep)
+TESTS := ./build.py run python -m tests $(if $(ZEROTIER),--zerotier $(ZEROTIER))
+.PHONY: help setup demo check test unit image netns qemu clean
 
-.PHONY: help setup demo check test unit netns image qemu clean
-
-help:   ## Show this list
-	@sed -n 's/^\([a-z]*\): *##/  make \1 \t/p' $(MAKEFILE_LIST) | expand -t 16
-
-setup:  ## Install what ztgate needs: apt packages (root or sudo) and .venv
-	./build.py setup
+help:   ## show this list
+	@sed -n 's/^\([a-z]*\):.*##/  make \1\t/p' $(MAKEFILE_LIST) | expand -t 15
+	@echo "  ZEROTIER=DEB tries a real zerotier-one package instead of the lab's stand-in"
+setup:  ## install what all of this needs: Debian packages, and .venv
+	./build.py setup --all
+demo:   ## build the gateway image, boot it in a virtual internet, show that it routes (KEEP=1 leaves it up)
+	./build.py demo $(if $(ZEROTIER),--zerotier $(ZEROTIER)) $(if $(KEEP),--keep)
+check:  ## lint, types and unit tests, in under a minute
+	$(TESTS) unit
+test: setup  ## everything: unit, image, netns and qemu tests
+	$(TESTS)
+unit image netns qemu:  ## (also by their own names) one tier of the tests
+	$(TESTS) $@
+clean:  ## remove what was built, and the cache
+	rm -rf out .cache

@@ -1,0 +1,104 @@
+"""Run tiers of tests and end with one plain summary.
+
+    ./build.py run python -m tests [--zerotier DEB] [unit] [image] [netns] [qemu] [-- PYTEST OPTIONS]
+
+Without a tier: all of them. The image is built once, first, where a tier wants it.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+import time
+import xml.etree.ElementTree as ElementTree
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.conftest import ROOT
+
+REPORTS = ROOT / "out" / "tests"
+TIERS = ("unit", "image", "netns", "qemu")
+# These make network namespaces, so they run where nothing of the host's can be touched.
+SANDBOXED = {"netns", "qemu"}
+
+
+@dataclass(frozen=True)
+class Result:
+    """A tier's counts, and its wall-clock seconds."""
+
+    tier: str
+    status: int
+    passed: int
+    failed: int
+    skipped: int
+    seconds: float
+
+    def line(self) -> str:
+        """The tier's line of the summary."""
+        verdict = "ok" if self.status == 0 else "FAILED"
+        counts = f"{self.passed:4} passed {self.failed:3} failed {self.skipped:3} skipped"
+        return f"  {self.tier:6} {counts} {self.seconds:7.0f} s  {verdict}"
+
+
+def run_tier(tier: str, options: list[str]) -> Result:
+    """Run one tier with pytest and read its counts from the report that it writes."""
+    report = REPORTS / f"{tier}.xml"
+    report.unlink(missing_ok=True)
+    sandbox = ["-m", "lab.sandbox", sys.executable] if tier in SANDBOXED else []
+    argv = [sys.executable, *sandbox, "-m", "pytest", f"tests/{tier}", f"--junit-xml={report}", *options]
+    began = time.monotonic()
+    status = subprocess.run(argv, cwd=ROOT, stdin=subprocess.DEVNULL).returncode
+    seconds = time.monotonic() - began
+    if not report.exists():
+        return Result(tier, status or 1, 0, 0, 0, seconds)
+    suite = next(ElementTree.parse(report).getroot().iter("testsuite"))
+    total, skipped = int(suite.attrib["tests"]), int(suite.attrib["skipped"])
+    failed = int(suite.attrib["failures"]) + int(suite.attrib["errors"])
+    return Result(tier, status, total - skipped - failed, failed, skipped, seconds)
+
+
+def build_once(zerotier: Path | None) -> list[str]:
+    """Build what the image's tiers need, with the builder's own progress on the screen."""
+    tool = [sys.executable, "build.py"]
+    if zerotier is None:
+        zerotier = Path(_output([*tool, "standin"]).strip().splitlines()[-1])
+    built = json.loads(_output([*tool, "build", "vps-amd64", "--zerotier", str(zerotier), "--json"]))
+    return ["--zerotier", str(zerotier.resolve()), "--image", str(ROOT / built["path"])]
+
+
+def _output(argv: list[str]) -> str:
+    done = subprocess.run(argv, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
+    if done.returncode != 0:
+        sys.exit(done.stdout + f"{' '.join(argv)}: exit status {done.returncode}")
+    return done.stdout
+
+
+def split(words: list[str]) -> tuple[list[str], list[str]]:
+    """What is ours, and what comes after ``--`` and is pytest's."""
+    at = words.index("--") if "--" in words else len(words)
+    return words[:at], words[at + 1 :]
+
+
+def main() -> int:
+    """Run what the command line asks for; the exit status is 0 only when everything passed."""
+    words, rest = split(sys.argv[1:])
+    parser = argparse.ArgumentParser(prog="python -m tests", description=__doc__)
+    parser.add_argument("tiers", nargs="*", metavar="TIER", help=", ".join(TIERS))
+    parser.add_argument("--zerotier", type=Path, metavar="DEB")
+    options = parser.parse_args(words)
+    tiers = options.tiers or list(TIERS)
+    if unknown := set(tiers) - set(TIERS):
+        parser.error(f"{', '.join(sorted(unknown))}: the tiers are {', '.join(TIERS)}")
+    REPORTS.mkdir(parents=True, exist_ok=True)
+    images = build_once(options.zerotier) if set(tiers) - {"unit"} else []
+    results = [run_tier(tier, ([] if tier == "unit" else images) + rest) for tier in tiers]
+    print("\nztgate tests")
+    for result in results:
+        print(result.line())
+    good = all(result.status == 0 for result in results)
+    print(f"  {'all passed' if good else 'NOT all passed'}")
+    return 0 if good else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,27 @@
+"""The virtual world for the tests that boot the image. It runs one gateway at a time."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from lab.world import World
+from tests.conftest import ROOT
+
+WORK = ROOT / "out" / "tests" / "world"
+
+
+@pytest.fixture(scope="session")
+def world(image: Path, zerotier_deb: Path) -> Iterator[World]:
+    """ISP, internet, controller and members; gateways are added by the tests."""
+    with World(image, zerotier_deb, _fresh(WORK)) as world:
+        yield world
+
+
+def _fresh(work: Path) -> Path:
+    """A directory of its own for this run; the last run's is left as evidence."""
+    for number in range(1000):
+        path = work.with_name(f"{work.name}-{number}")
+        if not path.exists():
+            return path
+    raise RuntimeError(f"remove {work.parent}")

@@ -1,0 +1,89 @@
+"""One gateway's life: first boot under SeaBIOS, all that the demo proves, work, an update, a reboot."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from lab.checks import CHECKS, Check, Scene
+from lab.retry import retry
+from lab.world import FAILED, READY, World, echo_url
+
+GIB = 1 << 30
+
+
+@pytest.fixture(scope="module")
+def scene(world: World) -> Iterator[Scene]:
+    """The demo's scene; its gateway is switched on by the first check."""
+    scene = Scene(world)
+    scene.set()
+    yield scene
+    scene.gateway.close()
+
+
+@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.name.replace(" ", "-"))
+def test_demo_check(scene: Scene, check: Check) -> None:
+    assert check.run(scene)
+
+
+def test_root_grew_to_the_disk(scene: Scene) -> None:
+    """The disk has 4 GiB, the image's root file system far less."""
+    size = int(scene.world.shell().run("df --output=size --block-size=1 /").split()[1])
+    assert size > 3 * GIB
+
+
+def test_nothing_failed(scene: Scene) -> None:
+    shell = scene.world.shell()
+    assert shell.run("systemctl list-units --failed --no-legend --plain") == ""
+    assert shell.run("systemd-analyze verify default.target 2>&1 | grep -c cycle || true").strip() == "0"
+
+
+def test_doctor_finds_nothing(scene: Scene) -> None:
+    assert scene.world.shell().succeeds("ztgate doctor")
+
+
+def test_doctor_names_what_is_broken(scene: Scene) -> None:
+    """With forwarding switched off by hand, that is the headline; the next run heals it."""
+    shell = scene.world.shell()
+    shell.run("sysctl -qw net.ipv4.ip_forward=0")
+    said = shell.run("ztgate doctor || true")
+    assert "forward" in said.splitlines()[0]
+    shell.run("systemctl start ztgate.service")
+    assert shell.run("sysctl -n net.ipv4.ip_forward").strip() == "1"
+
+
+def test_link_lost_and_found(scene: Scene) -> None:
+    """The WAN cable pulled for a while: members are back without a hand."""
+    laptop = scene.world.member("laptop")
+    scene.gateway.link(up=False)
+    assert not laptop.host.succeeds("curl", "-sS", "--max-time", "5", echo_url(4))
+    scene.gateway.link(up=True)
+    for family in (4, 6):
+        retry(lambda f=family: laptop.get(echo_url(f)), 120, f"IPv{family} after the cable was back")  # type: ignore[misc]
+
+
+def test_kernel_update_leaves_it_bootable(scene: Scene) -> None:
+    """A second kernel, installed the way Debian's kernel package does it, is the one that boots next.
+
+    The files are the running kernel's under another version: what is tried is the hooks, the initrd
+    that they make, and the boot loader finding both.
+    """
+    shell = scene.world.shell()
+    old = shell.run("uname -r").strip()
+    new = old.replace("-cloud", "9-cloud", 1) if "-cloud" in old else f"{old}9"
+    shell.run(
+        f"set -e; cp /boot/vmlinuz-{old} /boot/vmlinuz-{new}; cp /boot/config-{old} /boot/config-{new}; "
+        f"cp -a /usr/lib/modules/{old} /usr/lib/modules/{new}; depmod {new}; "
+        f"linux-update-symlinks install {new} /boot/vmlinuz-{new}; "
+        f"DEB_MAINT_PARAMS='configure' run-parts --report --exit-on-error --arg={new} "
+        f"--arg=/boot/vmlinuz-{new} /etc/kernel/postinst.d; sync",
+        timeout=600,
+    )
+    assert shell.run("readlink -f /initrd.img /vmlinuz").split() == [
+        f"/boot/initrd.img-{new}",
+        f"/boot/vmlinuz-{new}",
+    ]
+    scene.gateway.power_off()
+    scene.gateway.start()
+    scene.gateway.expect(READY, never=FAILED)
+    assert f"initrd.img-{new}" in scene.world.shell().run("readlink -f /initrd.img")
+    assert scene.world.shell().succeeds(f"test -d /usr/lib/modules/{new}")

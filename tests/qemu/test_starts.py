@@ -1,0 +1,88 @@
+"""Other ways to start: UEFI, a configuration from cloud-init, none at all, and wrong ones."""
+
+import base64
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from lab import disk, process
+from lab.checks import want
+from lab.machine import Machine
+from lab.retry import retry
+from lab.world import FAILED, LIVED_IN, READY, WAITING, World, echo_url
+
+Make = Callable[..., Machine]
+
+
+@pytest.fixture
+def make(world: World, request: pytest.FixtureRequest) -> Iterator[Make]:
+    """Makes a gateway of the test's own, which is gone at its end."""
+    made: list[Machine] = []
+
+    def gateway(config: str | None, **options: Any) -> Machine:
+        made.append(world.gateway(request.node.name, config, **options))
+        return made[-1]
+
+    yield gateway
+    for machine in made:
+        machine.close()
+
+
+def seed(work: Path, user_data: dict[str, Any]) -> Path:
+    """A cloud-init NoCloud disk, as libvirt and Proxmox attach one."""
+    work.mkdir(parents=True, exist_ok=True)
+    (work / "user-data").write_text("#cloud-config\n" + yaml.safe_dump(user_data))
+    (work / "meta-data").write_text("instance-id: lab-1\nlocal-hostname: from-cloud\n")
+    image = work / "seed.img"
+    process.run(["truncate", "--size=1M", image])
+    process.run(["mkfs.vfat", "-n", "CIDATA", image])
+    process.run(["mcopy", "-i", image, work / "user-data", work / "meta-data", "::"])
+    return image
+
+
+def test_uefi_with_cloud_init_and_a_self_hosted_controller(world: World, make: Make) -> None:
+    """OVMF starts it, user data configures it, a controller of one's own authorizes it."""
+    nwid = world.controller.create_network(**LIVED_IN)
+    config = world.config(nwid, "self-hosted")
+    encoded = {"path": "/etc/ztgate/gateway.yaml", "permissions": "0600", "content": config}
+    drive = seed(world.work / "seed", {"write_files": [encoded]})
+    gateway = make(None, firmware="uefi", seed=drive)
+    gateway.start()
+    ready = gateway.expect(READY, never=FAILED)
+    assert ready["network"] == nwid
+    phone = world.member("phone")
+    world.controller.authorize(nwid, phone.node.address)
+    phone.join(nwid)
+    phone.wait_tunnelled(nwid)
+    for family in (4, 6):
+        retry(lambda f=family: phone.get(echo_url(f)), 60, f"IPv{family}")  # type: ignore[misc]
+    gateway.power_off()
+    token = world.controller.self_hosted.token
+    for form in (token, base64.b64encode(token.encode()).decode()):
+        want(not disk.holds(gateway.options.disk, form, world.work), "the token is on the disk")
+
+
+def test_without_a_configuration_it_waits(make: Make) -> None:
+    gateway = make(None)
+    gateway.start()
+    reason = gateway.expect(WAITING, never=f"{FAILED}|{READY}")["reason"]
+    assert "configuration" in reason
+    gateway.expect("login:")
+
+
+def test_wrong_token_is_named(world: World, make: Make) -> None:
+    """Nothing is written to the network, and the console says which of the two it was."""
+    nwid = world.controller.create_network(**LIVED_IN)
+    before = world.controller.network(nwid)
+    config = yaml.safe_load(world.config(nwid))
+    config["controller"]["token"] = "not-the-right-token-at-all"
+    gateway = make(yaml.safe_dump(config))
+    gateway.start()
+    reason = gateway.expect(FAILED, never=READY)["reason"]
+    assert "token" in reason
+    assert config["controller"]["token"] not in gateway.console_text()
+    assert world.controller.network(nwid) == before
+    assert world.controller.members(nwid) == []
