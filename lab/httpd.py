@@ -108,7 +108,9 @@ class HttpServer(socketserver.ThreadingMixIn, socketserver.TCPServer):
         dual = socket.has_dualstack_ipv6()
         self.address_family = socket.AF_INET6 if dual else socket.AF_INET
         self.answer, self.tls, self.log = answer, tls, JsonLog(log)
-        self._thread = threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.1}, daemon=True)
+        self._thread = threading.Thread(
+            target=self.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True
+        )
         try:
             super().__init__(("::" if dual else "0.0.0.0", port), _Handler)
         except OSError as error:
