@@ -272,8 +272,8 @@ def test_a_member_can_be_authorized_before_it_joins(api: Api, controller: FakeCo
     assert set(member["config"]) == {
         "activeBridge", "address", "authorized", "capabilities", "creationTime", "id", "ipAssignments",
         "lastAuthorizedTime", "lastDeauthorizedTime", "noAutoAssignIps", "nwid", "objtype",
-        "remoteTraceLevel", "remoteTraceTarget", "revision", "ssoExempt", "tags", "vMajor", "vMinor", "vProto",
-        "vRev",
+        "remoteTraceLevel", "remoteTraceTarget", "revision", "ssoExempt", "tags", "vMajor", "vMinor",
+        "vProto", "vRev",
     }  # fmt: skip
     network = api.ok("GET", f"/network/{NWID}")
     assert (network["authorizedMemberCount"], network["totalMemberCount"]) == (1, 1)
@@ -284,7 +284,9 @@ def test_members_come_as_a_full_list_with_what_the_node_knows_of_them(
 ) -> None:
     api.ok("POST", f"/network/{NWID}/member/{NODE}", {"name": "one", "hidden": True})
     api.ok("POST", f"/network/{NWID}/member/{STRANGER}", {"config": {"noAutoAssignIps": True}})
-    controller.members[NWID][NODE] |= {"vMajor": 1, "vMinor": 14, "vRev": 1, "vProto": 13, "name": "daemon's"}
+    # The controller learns these, and the node's identity, when the node first asks for its configuration.
+    learned = {"vMajor": 1, "vMinor": 14, "vRev": 1, "vProto": 12, "identity": f"{NODE}:0:8c3e"}
+    controller.members[NWID][NODE] |= {**learned, "name": "the daemon's"}
     now = api.ok("GET", "/status")["clock"]
     old = {"address": "203.0.4.10/1", "lastReceive": now - 900_000}
     controller.peers.append(
@@ -293,7 +295,9 @@ def test_members_come_as_a_full_list_with_what_the_node_knows_of_them(
     first, second = api.ok("GET", f"/network/{NWID}/member")
     assert (first["name"], first["hidden"], first["clientVersion"]) == ("one", True, "1.14.1")
     assert (first["lastSeen"], first["physicalAddress"]) == (now, "203.0.4.10")
-    assert (first["protocolVersion"], first["supportsRulesEngine"]) == (13, True)
+    assert (first["protocolVersion"], first["supportsRulesEngine"]) == (12, True)
+    assert first["config"]["identity"] == f"{NODE}:0:8c3e"
+    assert "identity" not in second["config"]
     assert (second["nodeId"], second["config"]["noAutoAssignIps"], second["lastSeen"]) == (STRANGER, True, 0)
     assert api.ok("GET", f"/network/{NWID}")["onlineMemberCount"] == 1
 
