@@ -31,9 +31,7 @@ def check(document: Document, schema: Schema, name: str) -> None:
 
     checker = FormatChecker(formats=())
     for format_name, accepts in formats.CHECKS.items():
-        checker.checks(format_name)(
-            lambda value, accepts=accepts: not isinstance(value, str) or accepts(value)
-        )
+        checker.checks(format_name)(partial(_accepts, accepts))
     validator = Draft202012Validator(schema, format_checker=checker)
     problems = list(document.problems)
     for error in validator.iter_errors(document.value):

@@ -1,0 +1,1 @@
+"""Controllers: one file for each kind, all behind base.Controller."""

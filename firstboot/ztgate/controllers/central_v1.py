@@ -1,0 +1,56 @@
+"""ZeroTier Central, API v1: settings are below `config`, the token is the user's."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..http import Api, StatusError
+from .base import MEMBER_KEYS, NETWORK_KEYS, Member, Network, in_words, pick
+
+WHERE_TOKEN = "an API token of the account, made in ZeroTier Central under Account"
+
+
+class CentralV1:
+    """See https://docs.zerotier.com/api/central/v1/."""
+
+    def __init__(self, api: Api) -> None:
+        self.api = api
+
+    @staticmethod
+    def headers(token: str) -> dict[str, str]:
+        """The credentials."""
+        return {"Authorization": f"token {token}"}
+
+    def network(self, network: str) -> Network:
+        """GET /network/<id>."""
+        data = self._call(network, "GET", f"/network/{network}")
+        return Network(network, pick(data.get("config") or {}, NETWORK_KEYS))
+
+    def members(self, network: str) -> dict[str, Member]:
+        """GET /network/<id>/member: all of them, there are no pages."""
+        rows = self._call(network, "GET", f"/network/{network}/member")
+        members = [_member(row) for row in rows]
+        return {member.node: member for member in members}
+
+    def write_network(self, network: str, changes: dict[str, Any]) -> None:
+        """POST /network/<id>."""
+        self._call(network, "POST", f"/network/{network}", {"config": changes})
+
+    def write_member(self, network: str, node: str, changes: dict[str, Any]) -> None:
+        """POST /network/<id>/member/<node>."""
+        body: dict[str, Any] = {"config": pick(changes, MEMBER_KEYS)}
+        if "name" in changes:
+            body["name"] = changes["name"]
+        self._call(network, "POST", f"/network/{network}/member/{node}", body)
+
+    def _call(self, network: str, method: str, path: str, body: Any = None) -> Any:
+        try:
+            return self.api.request(method, path, body)
+        except StatusError as error:
+            raise in_words(error, network, self.api.host, WHERE_TOKEN) from None
+
+
+def _member(row: dict[str, Any]) -> Member:
+    # Central's id is "<network>-<node>"; nodeId is the node alone.
+    node = str(row.get("nodeId") or str(row.get("id", "")).split("-")[-1])
+    return Member(node, str(row.get("name") or ""), pick(row.get("config") or {}, MEMBER_KEYS))

@@ -1,0 +1,60 @@
+"""The controller inside zerotier-one up to 1.14.2 (and in builds that keep it): its local JSON API."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..errors import ZtgateError
+from ..http import Api, StatusError
+from .base import MEMBER_KEYS, NETWORK_KEYS, Member, Network, in_words, pick
+
+WHERE_TOKEN = "the controller's authtoken.secret; its allowManagementFrom must admit this machine"
+
+
+class SelfHosted:
+    """Settings are at the top of each object; POST creates what is not there, so reading comes first."""
+
+    def __init__(self, api: Api) -> None:
+        self.api = api
+
+    @staticmethod
+    def headers(token: str) -> dict[str, str]:
+        """The credentials."""
+        return {"X-ZT1-Auth": token}
+
+    def network(self, network: str) -> Network:
+        """GET /controller/network/<id>."""
+        try:
+            self.api.request("GET", "/controller")
+        except StatusError as error:
+            if error.code == 404:
+                raise ZtgateError(
+                    f"{self.api.host} is a ZeroTier node without a controller",
+                    "zerotier-one has none from 1.16 on: use 1.14.2 there, or controller.kind central-v1",
+                ) from None
+            raise in_words(error, network, self.api.host, WHERE_TOKEN) from None
+        data = self._call(network, "GET", f"/controller/network/{network}")
+        return Network(network, pick(data, NETWORK_KEYS))
+
+    def members(self, network: str) -> dict[str, Member]:
+        """The list of node ids, then each member."""
+        nodes = self._call(network, "GET", f"/controller/network/{network}/member")
+        members = {}
+        for node in nodes:
+            data = self._call(network, "GET", f"/controller/network/{network}/member/{node}")
+            members[node] = Member(node, str(data.get("name") or ""), pick(data, MEMBER_KEYS))
+        return members
+
+    def write_network(self, network: str, changes: dict[str, Any]) -> None:
+        """POST /controller/network/<id>."""
+        self._call(network, "POST", f"/controller/network/{network}", changes)
+
+    def write_member(self, network: str, node: str, changes: dict[str, Any]) -> None:
+        """POST /controller/network/<id>/member/<node>."""
+        self._call(network, "POST", f"/controller/network/{network}/member/{node}", changes)
+
+    def _call(self, network: str, method: str, path: str, body: Any = None) -> Any:
+        try:
+            return self.api.request(method, path, body)
+        except StatusError as error:
+            raise in_words(error, network, self.api.host, WHERE_TOKEN) from None

@@ -1,0 +1,1 @@
+"""Read-only probes of the machine. Every parser is a pure function of text."""

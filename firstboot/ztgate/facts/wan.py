@@ -1,0 +1,127 @@
+"""The side that faces the internet: which interface, which IPv4 address, which /64."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_interface
+from typing import Any
+
+from ..errors import WaitingError
+
+GLOBAL = IPv6Network("2000::/3")
+Run = Callable[[Sequence[str]], str]
+
+
+@dataclass(frozen=True)
+class Wan:
+    """What the default routes and their interfaces show. interface6 is "" without an IPv6 default route."""
+
+    interface: str
+    address: IPv4Address
+    network: IPv4Network
+    interface6: str = ""
+    addresses6: tuple[IPv6Address, ...] = ()
+    prefixes: tuple[IPv6Network, ...] = ()
+
+    @property
+    def interfaces(self) -> tuple[str, ...]:
+        """Both families' interfaces, each once."""
+        return tuple(dict.fromkeys(name for name in (self.interface, self.interface6) if name))
+
+
+def read(run: Run) -> Wan:
+    """The WAN as it is now; WaitingError says what is still missing."""
+    return parse(
+        json.loads(run(("ip", "-j", "addr", "show"))),
+        json.loads(run(("ip", "-j", "-4", "route", "show"))),
+        json.loads(run(("ip", "-j", "-6", "route", "show"))),
+    )
+
+
+Rows = list[dict[str, Any]]
+
+
+def parse(links: Rows, routes4: Rows, routes6: Rows) -> Wan:
+    """From the rows of `ip -j addr` and `ip -j route` of both families."""
+    interface = default_interface(routes4)
+    if not interface:
+        raise WaitingError(
+            _why_no_route(links), "the gateway needs an IPv4 address and a default route by DHCP"
+        )
+    own = [row for row in _addresses(links, interface) if row["family"] == "inet"]
+    if not own:
+        raise WaitingError(f"no IPv4 address on {interface}")
+    local = ip_interface(f"{own[0]['local']}/{own[0]['prefixlen']}")
+    assert isinstance(local.network, IPv4Network) and isinstance(local.ip, IPv4Address)
+    interface6 = default_interface(routes6)
+    if not interface6:
+        return Wan(interface, local.ip, local.network)
+    addresses = [row for row in _addresses(links, interface6) if _is_global6(row)]
+    return Wan(
+        interface,
+        local.ip,
+        local.network,
+        interface6,
+        tuple(IPv6Address(row["local"]) for row in addresses),
+        _prefixes(addresses, routes6, interface6),
+    )
+
+
+def default_interface(routes: Rows) -> str:
+    """Interface of the best default route that is not ZeroTier's own; "" when there is none."""
+    defaults = [row for row in routes if row.get("dst") == "default" and not _is_zerotier(row)]
+    best = min(defaults, key=lambda row: int(row.get("metric", 0)), default=None)
+    if best is None:
+        return ""
+    # A route of several next hops names the interface there.
+    hops = best.get("nexthops") or [best]
+    return str(hops[0].get("dev", ""))
+
+
+def _is_zerotier(row: dict[str, Any]) -> bool:
+    return str(row.get("dev", "")).startswith("zt")
+
+
+def _addresses(links: Rows, interface: str) -> Rows:
+    for link in links:
+        if link.get("ifname") == interface:
+            rows = [row for row in link.get("addr_info", []) if row.get("scope") == "global"]
+            return sorted(rows, key=lambda row: bool(row.get("secondary")))
+    return []
+
+
+def _is_global6(row: dict[str, Any]) -> bool:
+    if row["family"] != "inet6" or row.get("temporary") or row.get("deprecated"):
+        return False
+    return IPv6Address(row["local"]) in GLOBAL
+
+
+def _prefixes(addresses: Rows, routes6: Rows, interface6: str) -> tuple[IPv6Network, ...]:
+    """Global /64s: of the addresses, then those that a router advertisement put on the link."""
+    found = [IPv6Network(f"{row['local']}/64", strict=False) for row in addresses if row["prefixlen"] == 64]
+    for row in routes6:
+        if row.get("dev") == interface6 and str(row.get("dst", "")).endswith("/64") and "gateway" not in row:
+            prefix = IPv6Network(row["dst"])
+            if prefix.subnet_of(GLOBAL):
+                found.append(prefix)
+    return tuple(dict.fromkeys(found))
+
+
+def _why_no_route(links: Rows) -> str:
+    candidates = [row for row in links if row.get("link_type") == "ether" and not _is_virtual(row)]
+    if not candidates:
+        return "no network card found"
+    carrier = [row for row in candidates if "LOWER_UP" in row.get("flags", [])]
+    names = ", ".join(row["ifname"] for row in candidates)
+    if not carrier:
+        return f"no link on {names}: is the cable plugged in?"
+    for row in carrier:
+        if any(a["family"] == "inet" and a["scope"] == "global" for a in row["addr_info"]):
+            return f"no default route, though {row['ifname']} has an IPv4 address"
+    return f"no IPv4 address yet on {', '.join(row['ifname'] for row in carrier)}: waiting for DHCP"
+
+
+def _is_virtual(row: dict[str, Any]) -> bool:
+    return "NOARP" in row.get("flags", []) or str(row.get("ifname", "")).startswith(("zt", "veth", "docker"))

@@ -1,0 +1,80 @@
+"""The run-time firewall: what it depends on, and its text."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass, replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from .config import Config
+from .facts.wan import Wan
+from .zerotier import DEFAULT_PORT, Network
+
+TEMPLATE = Path(__file__).parent / "templates/nftables.j2"
+
+
+@dataclass(frozen=True)
+class Situation:
+    """What the machine contributes; empty as long as it is not known. ports: UDP, of ZeroTier."""
+
+    zt: str = ""
+    wan: str = ""
+    wan6: str = ""
+    lan4: tuple[str, ...] = ()
+    subnet: str = ""
+    ports: tuple[int, ...] = (DEFAULT_PORT,)
+
+    def with_wan(self, wan: Wan) -> Situation:
+        """The same with the WAN that is there now."""
+        return replace(self, wan=wan.interface, wan6=wan.interface6 or wan.interface)
+
+    def with_network(self, network: Network, subnet: str, ports: tuple[int, ...]) -> Situation:
+        """The same with the joined network."""
+        lan4 = tuple(sorted(str(net) for net in network.lan4))
+        return replace(self, zt=network.interface, lan4=lan4, subnet=subnet, ports=ports)
+
+
+def remembered(data: dict[str, Any]) -> Situation:
+    """The situation of an earlier run, from its JSON."""
+    known = {key: data[key] for key in Situation.__dataclass_fields__ if key in data}
+    return Situation(**{key: tuple(v) if isinstance(v, list) else v for key, v in known.items()})
+
+
+def inputs(config: Config, situation: Situation) -> dict[str, Any]:
+    """Everything that the template reads."""
+    return {
+        **asdict(situation),
+        "ssh": config.ssh.source,
+        "inbound": config.firewall.inbound,
+        "allow": [asdict(rule) for rule in config.firewall.allow],
+        "source": str(config.ipv4.source or ""),
+    }
+
+
+def revision(values: dict[str, Any]) -> str:
+    """Twelve digits that stand for the inputs and the template: comparing them needs no rendering."""
+    text = json.dumps(values, sort_keys=True) + _template()
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def render(values: dict[str, Any]) -> str:
+    """The text for `nft -f`."""
+    import jinja2  # slow to import, and seldom needed
+
+    environment = jinja2.Environment(undefined=jinja2.StrictUndefined, keep_trailing_newline=True)
+    return environment.from_string(_template()).render(values, revision=revision(values))
+
+
+def ports(status: dict[str, Any]) -> tuple[int, ...]:
+    """ZeroTier's UDP ports, from GET /status."""
+    settings = status.get("config", {}).get("settings", {})
+    names = ("primaryPort", "secondaryPort", "tertiaryPort")
+    return tuple(sorted({int(settings.get(name) or 0) for name in names} - {0})) or (DEFAULT_PORT,)
+
+
+@cache
+def _template() -> str:
+    return TEMPLATE.read_text(encoding="utf-8")

@@ -1,0 +1,44 @@
+"""Where things are on the appliance; a different root lets tests run beside a real system."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+
+class Paths:
+    """Every path that ztgate reads or writes.
+
+    State that outlives a reboot is in state_dir and zerotier_home, nowhere else.
+    """
+
+    def __init__(self, root: Path = Path("/")) -> None:
+        self.root = root
+        self.fat = root / "boot/firmware"
+        self.cloud_config = root / "etc/ztgate/gateway.yaml"
+        self.fat_config = self.fat / "gateway.yaml"
+        self.baked_config = root / "usr/share/ztgate/gateway.yaml"
+        # The later source wins whole, so this is searched in order.
+        self.configs = (self.cloud_config, self.fat_config, self.baked_config)
+
+        self.state_dir = root / "var/lib/ztgate"
+        self.state = self.state_dir / "state.json"
+        self.status_json = self.state_dir / "status.json"
+        self.status_text = self.fat / "ztgate-status.txt"
+        self.nftables = self.state_dir / "nftables.nft"
+        self.authorized_keys = self.state_dir / "root.authorized_keys"
+
+        self.run_dir = root / "run/ztgate"
+        self.ndppd_conf = self.run_dir / "ndppd.conf"
+        self.networkd_run = root / "run/systemd/network"
+        self.networkd = (root / "etc/systemd/network", self.networkd_run, root / "usr/lib/systemd/network")
+        self.netif_links = root / "run/systemd/netif/links"
+
+        self.zerotier_home = root / "var/lib/zerotier-one"
+        self.cloud_copies = (root / "var/lib/cloud", root / "run/cloud-init")
+        self.cloud_disabled = root / "etc/cloud/cloud-init.disabled"
+        self.synchronized = root / "run/systemd/timesync/synchronized"
+        self.rtc = root / "sys/class/rtc/rtc0"
+        self.build_stamps = (root / "usr/lib/clock-epoch", root / "usr/lib/os-release")
+        self.consoles = root / "sys/class/tty/console/active"
+        self.tun = Path("/dev/net/tun")
+        self.sysctl = Path("/proc/sys")

@@ -1,0 +1,57 @@
+"""The only place that starts processes."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shlex
+import subprocess
+from collections.abc import Sequence
+
+from .errors import ZtgateError
+
+log = logging.getLogger("ztgate")
+# Debian package of each tool, for the error when one is missing.
+PACKAGES = {"nft": "nftables", "ip": "iproute2", "ping": "iputils-ping", "ndppd": "ndppd"}
+
+
+class CommandError(ZtgateError):
+    """A tool failed; the message is what the user reads."""
+
+    def __init__(self, argv: Sequence[str], status: int, output: str, hint: str = "") -> None:
+        self.status = status
+        self.output = output
+        last = output.strip().splitlines()[-3:]
+        super().__init__(f"`{shlex.join(argv)}` failed ({status}): {' / '.join(last) or 'no output'}", hint)
+
+
+def run(argv: Sequence[str], *, stdin: str | None = None, timeout: float = 60) -> str:
+    """Run argv with a clean environment and return its output; CommandError when it fails."""
+    status, output = probe(argv, stdin=stdin, timeout=timeout)
+    if status != 0:
+        tool = argv[0]
+        hint = f"apt install {PACKAGES[tool]}" if status == 127 and tool in PACKAGES else ""
+        raise CommandError(argv, status, output, hint)
+    return output
+
+
+def probe(argv: Sequence[str], *, stdin: str | None = None, timeout: float = 60) -> tuple[int, str]:
+    """Run argv and return (exit status, output); 127 when it is not installed, 124 when it took too long."""
+    log.debug("+ %s", shlex.join(argv))
+    environment = {"PATH": os.environ.get("PATH", "/usr/sbin:/usr/bin:/sbin:/bin"), "LANG": "C.UTF-8"}
+    try:
+        done = subprocess.run(
+            list(argv),
+            env=environment,
+            text=True,
+            errors="replace",
+            timeout=timeout,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            input=stdin or "",  # never the console's input
+        )
+    except FileNotFoundError:
+        return 127, f"{argv[0]} is not installed"
+    except subprocess.TimeoutExpired:
+        return 124, f"no end after {timeout:g} seconds"
+    return done.returncode, done.stdout

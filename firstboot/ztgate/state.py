@@ -1,0 +1,46 @@
+"""What ztgate remembers over reboots, so that nothing has to be asked or written twice."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
+
+from . import store
+from .paths import Paths
+
+
+@dataclass(frozen=True)
+class State:
+    """registered: what the controller was last told. routes: the default routes that are published.
+
+    written: SHA-256 of ZeroTier's files as we wrote them (it rewrites some of them itself).
+    """
+
+    registered: dict[str, Any] = field(default_factory=dict)
+    address: str = ""
+    subnet: str = ""
+    routes: tuple[str, ...] = ()
+    ipv6_reason: str = ""
+    token: str = ""
+    seconds: int = 0
+    written: dict[str, str] = field(default_factory=dict)
+
+    def but(self, **changes: Any) -> State:
+        """A copy with changes."""
+        return replace(self, **changes)
+
+
+def load(paths: Paths) -> State:
+    """The state of the last run; a fresh one when there is none."""
+    data = store.read_json(paths.state)
+    known = {key: data[key] for key in State.__dataclass_fields__ if key in data}
+    known["routes"] = tuple(known.get("routes", ()))
+    return State(**known)
+
+
+def save(paths: Paths, state: State) -> None:
+    """Write it durably, if it changed."""
+    content = (json.dumps(asdict(state), indent=1, sort_keys=True) + "\n").encode()
+    if store.read_bytes(paths.state) != content:
+        store.write(paths.state, content, 0o600)

@@ -1,0 +1,64 @@
+"""Files that are either the old or the new one, also after a power cut."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+
+def read_bytes(path: Path) -> bytes | None:
+    """The content, or None when there is no such file."""
+    try:
+        return path.read_bytes()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+
+
+def read_text(path: Path) -> str | None:
+    """The content as text, or None when there is no such file."""
+    content = read_bytes(path)
+    return None if content is None else content.decode("utf-8", "replace")
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """A JSON object; {} when there is none or it is damaged (state can be found out again)."""
+    try:
+        data = json.loads(read_bytes(path) or b"{}")
+    except ValueError:
+        return {}
+    return data if isinstance(data, dict) else {}
+
+
+def write(path: Path, content: bytes, mode: int = 0o644) -> None:
+    """Replace path atomically and durably."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.new")
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
+    with os.fdopen(descriptor, "wb") as file:
+        os.fchmod(file.fileno(), mode)
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)
+    sync_directory(path.parent)
+
+
+def sync_directory(path: Path) -> None:
+    """Make renames and new names in a directory durable."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def overwrite(path: Path, edits: tuple[tuple[int, bytes], ...]) -> None:
+    """Replace bytes where they lie, so that no old copy of the file's blocks stays on the disk."""
+    with path.open("r+b") as file:
+        for offset, content in edits:
+            file.seek(offset)
+            file.write(content)
+        file.flush()
+        os.fsync(file.fileno())

@@ -1,0 +1,73 @@
+"""Time, and the one loop that waits."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Iterator
+from typing import Protocol, TypeVar
+
+from .errors import WaitingError
+
+T = TypeVar("T")
+
+
+class Clock(Protocol):
+    """What waiting needs of time; tests bring their own."""
+
+    def now(self) -> float:
+        """Seconds since boot, suspended time included."""
+
+    def sleep(self, seconds: float) -> None:
+        """Let time pass."""
+
+
+class SystemClock:
+    """The machine's own."""
+
+    def now(self) -> float:
+        """Seconds since boot."""
+        return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+    def sleep(self, seconds: float) -> None:
+        """Really sleep."""
+        time.sleep(seconds)
+
+
+def pauses(
+    first: float, longest: float, jitter: Callable[[float, float], float] = random.uniform
+) -> Iterator[float]:
+    """Growing pauses in seconds, each up to a third shorter or longer than its neighbours' doubling."""
+    pause = first
+    while True:
+        yield min(longest, pause * jitter(0.67, 1.33))
+        pause = min(longest, pause * 2)
+
+
+def until(
+    check: Callable[[], T],
+    *,
+    seconds: float,
+    clock: Clock,
+    say: Callable[[str], None],
+    first: float = 0.3,
+    longest: float = 3.0,
+) -> T:
+    """The first answer of check that is not WaitingError; after `seconds` its last WaitingError passes on.
+
+    The reason goes to say() each time it changes.
+    """
+    end = clock.now() + seconds
+    said = ""
+    for pause in pauses(first, longest):
+        try:
+            return check()
+        except WaitingError as reason:
+            left = end - clock.now()
+            if left <= 0:
+                raise
+            if reason.message != said:
+                said = reason.message
+                say(said)
+            clock.sleep(min(pause, left))
+    raise AssertionError("pauses() never ends")

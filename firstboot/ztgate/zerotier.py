@@ -1,0 +1,134 @@
+"""ZeroTier's local service: its API on the loopback interface, and its files."""
+
+from __future__ import annotations
+
+import http.client
+import json
+from dataclasses import dataclass
+from ipaddress import IPv4Interface, IPv4Network, IPv6Interface, IPv6Network, ip_interface, ip_network
+from typing import Any
+
+from . import store
+from .errors import WaitingError, ZtgateError
+from .paths import Paths
+
+DEFAULT_PORT = 9993
+# Joining blocks for 5 s when the tap device cannot be made (1.14.1), so be more patient than that.
+TIMEOUT = 15.0
+
+
+@dataclass(frozen=True)
+class Network:
+    """A joined network as the local service shows it."""
+
+    id: str
+    status: str
+    interface: str
+    mtu: int
+    allow_managed: bool
+    allow_global: bool
+    allow_default: bool
+    addresses4: tuple[IPv4Interface, ...]
+    addresses6: tuple[IPv6Interface, ...]
+    lan4: tuple[IPv4Network, ...]
+    routes: tuple[tuple[str, str], ...]
+
+
+def parse_network(data: dict[str, Any]) -> Network:
+    """From a reply of GET /network/<id>. routes are (target, via or "")."""
+    addresses = [ip_interface(text) for text in data.get("assignedAddresses", [])]
+    routes = [(str(row["target"]), str(row.get("via") or "")) for row in data.get("routes", [])]
+    ranges = [ip_network(target, strict=False) for target, via in routes if not via]
+    return Network(
+        id=str(data["id"]),
+        status=str(data["status"]),
+        interface=str(data.get("portDeviceName", "")),
+        mtu=int(data.get("mtu", 0)),
+        allow_managed=bool(data.get("allowManaged")),
+        allow_global=bool(data.get("allowGlobal")),
+        allow_default=bool(data.get("allowDefault")),
+        addresses4=tuple(a for a in addresses if isinstance(a, IPv4Interface)),
+        addresses6=tuple(a for a in addresses if isinstance(a, IPv6Interface)),
+        lan4=tuple(net for net in ranges if isinstance(net, IPv4Network) and net.prefixlen > 0),
+        routes=tuple(routes),
+    )
+
+
+class Service:
+    """The API at 127.0.0.1. WaitingError while the service is not up."""
+
+    def __init__(self, paths: Paths) -> None:
+        self.home = paths.zerotier_home
+
+    def node(self) -> str:
+        """This machine's ZeroTier address, 10 hexadecimal digits."""
+        return str(self._expect("GET", "/status")["address"])
+
+    def status(self) -> dict[str, Any]:
+        """GET /status."""
+        return self._expect("GET", "/status")
+
+    def network(self, network: str) -> Network | None:
+        """The network's state here; None when it is not joined."""
+        code, data = self.call("GET", f"/network/{network}")
+        if code == 404:
+            return None
+        if code != 200 or not isinstance(data, dict):
+            raise WaitingError(f"ZeroTier's service answered {code} about network {network}")
+        return parse_network(data)
+
+    def peers(self) -> tuple[str, ...]:
+        """Node ids of everybody that it knows who is not a root."""
+        code, data = self.call("GET", "/peer")
+        if code != 200 or not isinstance(data, list):
+            return ()
+        return tuple(sorted(str(peer["address"]) for peer in data if peer.get("role") == "LEAF"))
+
+    def moons(self) -> tuple[str, ...]:
+        """World ids of the moons that it orbits or means to, 10 digits."""
+        code, data = self.call("GET", "/moon")
+        return tuple(str(moon["id"])[-10:] for moon in data) if code == 200 and isinstance(data, list) else ()
+
+    def post(self, path: str, body: dict[str, Any]) -> None:
+        """POST and expect success."""
+        self._expect("POST", path, body)
+
+    def call(self, method: str, path: str, body: dict[str, Any] | None = None) -> tuple[int, Any]:
+        """One request: the status code and the decoded body."""
+        token = (store.read_text(self.home / "authtoken.secret") or "").strip()
+        if not token:
+            raise WaitingError("ZeroTier has not started yet")
+        connection = http.client.HTTPConnection("127.0.0.1", self._port(), timeout=TIMEOUT)
+        try:
+            headers = {"X-ZT1-Auth": token, "Content-Type": "application/json"}
+            connection.request(method, path, json.dumps(body) if body is not None else None, headers)
+            reply = connection.getresponse()
+            content = reply.read()
+        except (OSError, http.client.HTTPException):
+            raise WaitingError("ZeroTier's service does not answer yet") from None
+        finally:
+            connection.close()
+        try:
+            return reply.status, json.loads(content) if content else {}
+        except ValueError:
+            return reply.status, {}
+
+    def _expect(self, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
+        code, data = self.call(method, path, body)
+        if code == 401:
+            raise ZtgateError(
+                "ZeroTier's service does not accept its own token",
+                f"look at {self.home}/authtoken.secret and at allowManagementFrom in local.conf",
+            )
+        if code != 200 or not isinstance(data, dict):
+            raise WaitingError(f"ZeroTier's service answered {code} to {method} {path}")
+        return data
+
+    def _port(self) -> int:
+        text = (store.read_text(self.home / "zerotier-one.port") or "").strip()
+        return int(text) if text.isdigit() else DEFAULT_PORT
+
+
+def in_range(network: Network, subnet: IPv6Network) -> tuple[IPv6Interface, ...]:
+    """Own addresses of the network that lie inside a range."""
+    return tuple(address for address in network.addresses6 if address.ip in subnet)
