@@ -227,7 +227,8 @@ class Node:
 
     def _choose_paths(self) -> None:
         now = time.monotonic()
-        if any([peer.choose(now) for peer in self.peers.values()]):
+        changed = [peer.node for peer in self.peers.values() if peer.choose(now)]
+        if changed:
             self.switch.forget()
 
     def _hello_all(self) -> None:

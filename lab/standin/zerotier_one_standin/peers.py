@@ -1,12 +1,13 @@
 """Other nodes and the paths to them."""
 
+import time
 from dataclasses import dataclass, field
 
 from .addresses import Inet
 from .identity import Identity
 from .links import Endpoint, Link, inet
 
-PATH_ALIVE = 20.0  # seconds without a word after which a path is not used
+PATH_ALIVE = 15.0  # seconds without a word after which a path is not used
 PATH_KEPT = 120.0  # and after which it is forgotten
 
 
@@ -16,8 +17,9 @@ class Path:
 
     link: Link
     endpoint: Endpoint
-    last_send: float = 0.0
-    last_receive: float = 0.0
+    created: float = field(default_factory=time.monotonic)
+    last_send: float = float("-inf")
+    last_receive: float = float("-inf")
     latency: float = 9.9
 
     @property
@@ -28,6 +30,10 @@ class Path:
     def alive(self, now: float) -> bool:
         """Whether it has been heard from lately."""
         return now - self.last_receive < PATH_ALIVE
+
+    def forgotten(self, now: float) -> bool:
+        """Whether it has led nowhere for long."""
+        return now - max(self.last_receive, self.created) > PATH_KEPT
 
 
 @dataclass(eq=False)
@@ -41,8 +47,6 @@ class Peer:
     stable: tuple[Inet, ...] = ()
     paths: dict[tuple[Link, Endpoint], Path] = field(default_factory=dict)
     preferred: Path | None = None
-    last_hello: float = 0.0
-    last_message: float = 0.0
 
     def path(self, link: Link, endpoint: Endpoint) -> Path:
         """The path by that socket and address, new or known."""
@@ -53,7 +57,7 @@ class Peer:
 
     def choose(self, now: float) -> bool:
         """Choose the path to use, keeping the present one while it lives; whether it changed."""
-        for key in [key for key, path in self.paths.items() if now - path.last_receive > PATH_KEPT]:
+        for key in [key for key, path in self.paths.items() if path.forgotten(now)]:
             del self.paths[key]
         current = self.preferred
         if current is not None and current.alive(now) and current in self.paths.values():

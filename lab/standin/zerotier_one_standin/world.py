@@ -1,4 +1,4 @@
-"""Sets of root nodes. The real files are binary and signed; these are JSON, their signatures prove nothing."""
+"""Sets of root nodes. The real files are binary and signed; these are JSON, and signed for show only."""
 
 import hashlib
 import json
