@@ -40,7 +40,9 @@ class Situation:
 def remembered(data: dict[str, Any]) -> Situation:
     """The situation of an earlier run, from its JSON."""
     known = {key: data[key] for key in Situation.__dataclass_fields__ if key in data}
-    return Situation(**{key: tuple(v) if isinstance(v, list) else v for key, v in known.items()})
+    # JSON has no tuples.
+    values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in known.items()}
+    return Situation(**values)
 
 
 def inputs(config: Config, situation: Situation) -> dict[str, Any]:

@@ -25,7 +25,7 @@ SEARCHED_HOSTS = 65536
 
 @dataclass(frozen=True)
 class Want:
-    """What the gateway wants to be. subnet: members' /80 or None; old_subnet: ours from before, if it changed."""
+    """What the gateway wants to be. subnet: members' /80 or None; old_subnet: ours from before."""
 
     network: str
     node: str
@@ -131,17 +131,15 @@ def _hosts(net: IPv4Network, pools: list[tuple[int, int]]) -> Iterator[IPv4Addre
         number += 1
 
 
-def plan_member(
-    member: Member | None, want: Want, address: IPv4Address, ranges: list[IPv4Network]
-) -> Settings:
+def plan_member(member: Member | None, want: Want, address: IPv4Address) -> Settings:
     """Changes that make the gateway an authorized member with its address."""
     settings = member.settings if member else {}
     changes: Settings = {}
     if not settings.get("authorized"):
         changes["authorized"] = True
-    kept = [text for text in settings.get("ipAssignments") or [] if _keeps(text, want, ranges)]
-    assignments = [*kept, str(address)]
-    if settings.get("ipAssignments") != assignments and str(address) not in _sole_ipv4(settings, ranges):
+    current = [str(text) for text in settings.get("ipAssignments") or []]
+    assignments = [*(text for text in current if _keeps(text, want)), str(address)]
+    if {_bare(text) for text in current} != {_bare(text) for text in assignments}:
         changes["ipAssignments"] = assignments
     if settings.get("noAutoAssignIps"):
         # It would take the RFC 4193 address away, which ::/0 goes through.
@@ -151,18 +149,17 @@ def plan_member(
     return changes
 
 
-def _keeps(text: str, want: Want, ranges: list[IPv4Network]) -> bool:
-    """Own IPv6 addresses stay. IPv4 ones are replaced, and outside every range they would become a /0."""
-    address = ip_address(text.split("/")[0])
+def _keeps(text: str, want: Want) -> bool:
+    """Own IPv6 addresses stay. IPv4 ones are replaced: outside every range they would become a /0."""
+    address = ip_address(_bare(text))
     if isinstance(address, IPv4Address):
         return False
     return not (want.old_subnet and want.old_subnet != want.subnet and address in want.old_subnet)
 
 
-def _sole_ipv4(settings: Settings, ranges: list[IPv4Network]) -> tuple[str, ...]:
-    own = [text.split("/")[0] for text in settings.get("ipAssignments") or []]
-    own4 = tuple(text for text in own if ":" not in text)
-    return own4 if len(own4) == 1 else ()
+def _bare(text: str) -> str:
+    """An assignment without its prefix length."""
+    return text.split("/")[0]
 
 
 def plan_renumbering(members: Iterable[Member], want: Want) -> dict[str, Settings]:
@@ -173,7 +170,7 @@ def plan_renumbering(members: Iterable[Member], want: Want) -> dict[str, Setting
     plans = {}
     for member in members:
         texts = member.settings.get("ipAssignments") or []
-        kept = [text for text in texts if ip_address(text.split("/")[0]) not in old]
+        kept = [text for text in texts if ip_address(_bare(text)) not in old]
         if kept != texts and member.node != want.node:
             plans[member.node] = {"ipAssignments": kept}
     return plans
@@ -197,6 +194,11 @@ def foreign_defaults(settings: Settings, ours: Iterable[str]) -> list[tuple[Targ
     own = {ip_address(text) for text in ours if text}
     rows = [(_target(row), str(row.get("via") or "")) for row in _rows(settings, "routes")]
     return [(net, via) for net, via in rows if net.prefixlen == 0 and via and ip_address(via) not in own]
+
+
+def has_route(settings: Settings, target: Target) -> bool:
+    """Whether the network has a route to this target, through whomever."""
+    return any(_target(row) == target for row in _rows(settings, "routes"))
 
 
 def plan_withdrawal(settings: Settings, vias: dict[Target, str]) -> Settings:
@@ -240,7 +242,8 @@ def _same(key: str, wanted: Any, found: Any) -> bool:
     if isinstance(wanted, dict):
         return isinstance(found, dict) and all(bool(found.get(k)) == bool(v) for k, v in wanted.items())
     if key == "ipAssignments":
-        return set(wanted) <= {str(text).split("/")[0] for text in found or []} | set(found or [])
+        # The controller may have added some by itself.
+        return {_bare(text) for text in wanted} <= {_bare(str(text)) for text in found or []}
     return bool(wanted == found)
 
 

@@ -12,19 +12,20 @@ from .paths import Paths
 
 @dataclass(frozen=True)
 class State:
-    """registered: what the controller was last told. routes: the default routes that are published.
+    """registered: what the controller was last told. routes: default routes that are published.
 
     written: SHA-256 of ZeroTier's files as we wrote them (it rewrites some of them itself).
+    situation: what the firewall was made for. warnings: what the controller's data gave cause for.
     """
 
     registered: dict[str, Any] = field(default_factory=dict)
     address: str = ""
     subnet: str = ""
     routes: tuple[str, ...] = ()
-    ipv6_reason: str = ""
     token: str = ""
-    seconds: int = 0
     written: dict[str, str] = field(default_factory=dict)
+    situation: dict[str, Any] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
 
     def but(self, **changes: Any) -> State:
         """A copy with changes."""
@@ -35,7 +36,8 @@ def load(paths: Paths) -> State:
     """The state of the last run; a fresh one when there is none."""
     data = store.read_json(paths.state)
     known = {key: data[key] for key in State.__dataclass_fields__ if key in data}
-    known["routes"] = tuple(known.get("routes", ()))
+    for key in ("routes", "warnings"):  # JSON has no tuples
+        known[key] = tuple(known.get(key, ()))
     return State(**known)
 
 

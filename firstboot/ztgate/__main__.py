@@ -1,0 +1,76 @@
+"""The command `ztgate`. Exit status: 0 done, 1 failed, 2 wrong usage, 3 waiting (apply --once)."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import os
+import sys
+from collections.abc import Sequence
+
+from . import __version__
+from .errors import ZtgateError
+from .machine import Machine
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    top = argparse.ArgumentParser(
+        prog="ztgate", description="The gateway of a ZeroTier network.", epilog=__doc__
+    )
+    verbs = top.add_subparsers(dest="verb", required=True, metavar="COMMAND")
+    apply = verbs.add_parser("apply", help="bring this machine in line with gateway.yaml")
+    apply.add_argument("--once", action="store_true", help="one round; do not wait for what is missing")
+    apply.add_argument(
+        "--dry-run", action="store_true", help="show what would be done, do nothing (one round)"
+    )
+    apply.add_argument("--verbose", action="store_true", help="show every tool that is started")
+    status = verbs.add_parser("status", help="how it stands")
+    status.add_argument("--json", action="store_true", help="for programs")
+    verbs.add_parser("doctor", help="check the whole chain, link by link")
+    verbs.add_parser("version", help="print the version")
+    return top
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; errors are printed here and nowhere else."""
+    options = parser().parse_args(argv)
+    level = logging.DEBUG if getattr(options, "verbose", False) else logging.INFO
+    logging.basicConfig(level=level, format="%(message)s", stream=sys.stdout)
+    logging.getLogger("urllib3").setLevel(logging.WARNING)
+    try:
+        return _run(options)
+    except ZtgateError as error:
+        print(f"ztgate: {error.message}" + (f"\n  {error.hint}" if error.hint else ""), file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+
+
+def _run(options: argparse.Namespace) -> int:
+    machine = Machine(dry_run=getattr(options, "dry_run", False))
+    if options.verb == "version":
+        print(f"ztgate {__version__}")
+        return 0
+    if os.geteuid() != 0:
+        raise ZtgateError("this needs root", "sudo ztgate " + options.verb)
+    if options.verb == "apply":
+        from . import service
+
+        return service.apply(machine, once=options.once or options.dry_run)
+    if options.verb == "doctor":
+        from . import doctor
+
+        verdicts = doctor.examine(machine)
+        print(doctor.text(verdicts), end="")
+        return 0 if all(verdict.ok for verdict in verdicts) else 1
+    from . import report
+
+    status = report.read(machine)
+    print(json.dumps(status, indent=1) if options.json else report.text(status), end="")
+    return 0 if status.get("state") == "ready" else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,97 @@
+"""The machine that ztgate runs on: where things are, and the one place where actions are carried out."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable
+
+from . import run, store
+from .actions import Action, CallService, Command, Overwrite, SetSysctl, WriteFile, WriteMember, WriteNetwork
+from .console import Console
+from .controllers.base import Controller
+from .errors import ZtgateError
+from .paths import Paths
+from .wait import Clock, SystemClock
+from .zerotier import Service
+
+log = logging.getLogger("ztgate")
+
+
+class Machine:
+    """Facts come from it, actions go to it. dry_run shows actions instead of carrying them out."""
+
+    def __init__(
+        self,
+        paths: Paths | None = None,
+        *,
+        dry_run: bool = False,
+        clock: Clock | None = None,
+        probe: Callable[..., tuple[int, str]] = run.probe,
+    ) -> None:
+        self.paths = paths or Paths()
+        self.dry_run = dry_run
+        self.clock = clock or SystemClock()
+        self.console = Console(self.paths)
+        self.service = Service(self.paths)
+        self.controller: Controller | None = None
+        self.network_id = ""
+        self.performed: list[Action] = []
+        self.warnings: list[str] = []
+        self.probe = probe
+
+    def run(self, argv: Iterable[str], stdin: str | None = None) -> str:
+        """Run a tool that only reads; CommandError when it fails."""
+        return run.run(tuple(argv), stdin=stdin)
+
+    def say_waiting(self, reason: str) -> None:
+        """Tell people what this is waiting for."""
+        if self.dry_run:
+            log.info("waiting: %s", reason)
+        else:
+            self.console.say(f"waiting: {reason}")
+
+    def warn(self, text: str) -> None:
+        """Something that people should know although the gateway works."""
+        log.warning("%s", text)
+        self.warnings.append(text)
+
+    def do(self, actions: Iterable[Action]) -> bool:
+        """Carry out a plan; whether there was anything in it."""
+        done = False
+        for action in actions:
+            done = True
+            log.info("%s: %s", action.why, action)
+            self.performed.append(action)
+            if not self.dry_run:
+                self._perform(action)
+        return done
+
+    def _perform(self, action: Action) -> None:
+        match action:
+            case Command():
+                run.run(action.argv, stdin=action.stdin)
+            case WriteFile():
+                store.write(action.path, action.content, action.mode)
+            case SetSysctl():
+                self._set_sysctl(action)
+            case CallService():
+                self.service.post(action.path, action.body)
+            case WriteNetwork():
+                self._require_controller().write_network(self.network_id, action.changes)
+            case WriteMember():
+                self._require_controller().write_member(self.network_id, action.node, action.changes)
+            case Overwrite():
+                store.overwrite(action.path, action.edits)
+
+    def _set_sysctl(self, action: SetSysctl) -> None:
+        try:
+            (self.paths.sysctl / action.key).write_text(action.value, encoding="ascii")
+        except OSError as error:
+            raise ZtgateError(
+                f"the kernel refuses {action}: {error.strerror}", "ztgate has to run as root"
+            ) from None
+
+    def _require_controller(self) -> Controller:
+        if self.controller is None:
+            raise ZtgateError("no controller was opened before writing to it", "this is a bug in ztgate")
+        return self.controller

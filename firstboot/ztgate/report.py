@@ -1,0 +1,107 @@
+"""What people and programs are told: status.json, a text on the FAT partition, a line on the consoles."""
+
+from __future__ import annotations
+
+import json
+import logging
+from dataclasses import asdict
+from typing import Any
+
+from . import __version__, store
+from .machine import Machine
+from .reconcile import Outcome
+
+log = logging.getLogger("ztgate")
+
+
+def ready(machine: Machine, outcome: Outcome) -> None:
+    """The gateway is in service."""
+    seconds = _seconds(machine)
+    shown = outcome.subnet or "off"
+    machine.console.say(
+        f"ready network={outcome.network} address={outcome.address} ipv6={shown} seconds={seconds}"
+    )
+    data = asdict(outcome) | {"wan": _wan(outcome), "seconds": seconds}
+    _write(machine, {"state": "ready", "reason": "", **data})
+
+
+def waiting(machine: Machine, reason: str, hint: str = "") -> None:
+    """Something is missing that may still come."""
+    machine.say_waiting(reason)
+    _write(machine, {"state": "waiting", "reason": reason, "hint": hint})
+
+
+def failed(machine: Machine, message: str, hint: str) -> None:
+    """Somebody has to do something. The first line of the message is the one for the consoles."""
+    first = message.splitlines()[0]
+    machine.console.say(f"failed: {first}" + (f" ({hint})" if hint else ""))
+    for line in message.splitlines()[1:]:
+        log.error("%s", line)
+    _write(machine, {"state": "failed", "reason": message, "hint": hint})
+
+
+def text(status: dict[str, Any]) -> str:
+    """The status for people."""
+    lines = [f"ztgate {status.get('version', '')}: {status.get('state', 'never ran')}"]
+    for key in ("reason", "hint"):
+        if status.get(key):
+            lines += [f"{key}: {line}" for line in str(status[key]).splitlines()]
+    if status.get("state") == "ready":
+        ipv6 = status["subnet"] or f"off ({status['ipv6_reason']})"
+        lines += [
+            f"network: {status['network']}",
+            f"node: {status['node']}",
+            f"address: {status['address']}",
+            f"ipv6: {ipv6}",
+            f"wan: {status['wan']['interface']} {status['wan']['address']}",
+            *(f"route: {route}" for route in status["routes"]),
+            f"token: {status['token']}",
+            *(f"warning: {warning}" for warning in status["warnings"]),
+            f"ready after: {status['seconds']} s",
+            f"configuration: {status['source']}",
+        ]
+    return "\n".join(lines) + "\n"
+
+
+def read(machine: Machine) -> dict[str, Any]:
+    """The last status."""
+    return store.read_json(machine.paths.status_json)
+
+
+def _write(machine: Machine, data: dict[str, Any]) -> None:
+    if machine.dry_run:
+        return
+    status = {"version": __version__, **data}
+    content = (json.dumps(status, indent=1) + "\n").encode()
+    # The timer comes by every other minute: memory cards are spared what did not change.
+    if store.read_bytes(machine.paths.status_json) != content:
+        store.write(machine.paths.status_json, content)
+    human = text(status).replace("\n", "\r\n").encode()
+    path = machine.paths.status_text
+    try:
+        if path.parent.is_dir() and store.read_bytes(path) != human:
+            store.write(path, human)
+    except OSError as error:
+        log.warning("%s cannot be written: %s", path, error.strerror)
+
+
+def _wan(outcome: Outcome) -> dict[str, Any]:
+    wan = outcome.wan
+    return {
+        "interface": wan.interface,
+        "address": str(wan.address),
+        "interface6": wan.interface6,
+        "addresses6": [str(address) for address in wan.addresses6],
+        "prefixes": [str(prefix) for prefix in wan.prefixes],
+    }
+
+
+def _seconds(machine: Machine) -> int:
+    """Seconds from boot to the first ready of this boot."""
+    mark = machine.paths.run_dir / "ready-seconds"
+    known = store.read_text(mark)
+    if known and known.isdigit():
+        return int(known)
+    seconds = round(machine.clock.now())
+    store.write(mark, str(seconds).encode())
+    return seconds

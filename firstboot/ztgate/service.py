@@ -1,0 +1,53 @@
+"""`ztgate apply`: reconcile until the gateway is ready or somebody has to do something."""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from . import configfile, reconcile, report
+from .errors import WaitingError, ZtgateError
+from .machine import Machine
+from .wait import pauses
+
+log = logging.getLogger("ztgate")
+
+READY, FAILED, WAITING = 0, 1, 3
+
+
+def apply(machine: Machine, *, once: bool) -> int:
+    """The exit status; with once=True a single round."""
+    with _alone(machine):
+        for pause in pauses(1.0, 10.0):
+            try:
+                found = configfile.find(machine.paths)
+                outcome = reconcile.reconcile(machine, found)
+            except WaitingError as reason:
+                report.waiting(machine, reason.message, reason.hint)
+                if once:
+                    return WAITING
+                machine.clock.sleep(pause)
+                continue
+            except ZtgateError as error:
+                report.failed(machine, error.message, error.hint)
+                return FAILED
+            if machine.dry_run:
+                log.info("nothing to do" if not machine.performed else "that is the plan")
+            else:
+                report.ready(machine, outcome)
+            return READY
+    raise AssertionError("pauses() never ends")
+
+
+@contextmanager
+def _alone(machine: Machine) -> Iterator[None]:
+    """Two at a time would undo each other's work."""
+    machine.paths.run_dir.mkdir(parents=True, exist_ok=True)
+    with (machine.paths.run_dir / "lock").open("w", encoding="ascii") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise ZtgateError("another `ztgate apply` is at work", "journalctl -fu ztgate shows it") from None
+        yield

@@ -1,0 +1,108 @@
+"""Step: the token is nowhere on this machine any more.
+
+Files are overwritten where they lie: a new file would leave the old one's blocks on the disk.
+"""
+
+from __future__ import annotations
+
+import base64
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from .. import config, store
+from ..actions import Action, Overwrite, WriteFile
+from ..errors import ZtgateError
+from ..machine import Machine
+
+LARGEST = 32 * 1024 * 1024  # bytes; cloud-init's copies are far smaller
+
+
+def filler(length: int) -> bytes:
+    """What stands in a token's place: as long as it was, and a valid plain YAML scalar (config.DISCARDED)."""
+    return b"discarded".ljust(length, b"-") if length >= 9 else b"-" * length
+
+
+def patterns(token: str) -> Iterator[tuple[re.Pattern[bytes], bool]]:
+    """The token as it is, then its three alignments in base64, line breaks allowed; True for base64.
+
+    In base64 the outermost digits hold bits of the neighbours too, so they are left out.
+    """
+    raw = token.encode()
+    yield re.compile(re.escape(raw)), False
+    for shift in range(3):
+        text = base64.b64encode(b"\0" * shift + raw)
+        first = (shift * 8 + 5) // 6
+        last = (shift + len(raw)) * 8 // 6
+        digits = [re.escape(bytes([byte])) for byte in text[first:last]]
+        if len(digits) >= 8:
+            yield re.compile(rb"\s{0,8}".join(digits)), True
+
+
+def edits(content: bytes, token: str) -> tuple[tuple[int, bytes], ...]:
+    """What to overwrite in a file's content so that the token is gone and nothing moves."""
+    found: list[tuple[int, bytes]] = []
+    for pattern, is_base64 in patterns(token):
+        for match in pattern.finditer(content):
+            text = match.group()
+            new = re.sub(rb"\S", b"A", text) if is_base64 else filler(len(text))
+            found.append((match.start(), new))
+    return tuple(found)
+
+
+def plan(files: dict[Path, bytes], token: str) -> list[Action]:
+    """Overwrite it in every file that holds it."""
+    found = ((path, edits(content, token)) for path, content in files.items())
+    return [Overwrite(path, changes, "forget the token") for path, changes in found if changes]
+
+
+def run(machine: Machine, settings: config.Controller) -> str:
+    """What became of the token: kept, discarded or absent."""
+    if not settings.token:
+        return "absent"
+    if settings.token_after_setup == "keep":
+        return "kept"
+    paths = machine.paths
+    files = dict(_read([*paths.configs, *_below(paths.cloud_copies)]))
+    from_cloud = any(path not in paths.configs and edits(c, settings.token) for path, c in files.items())
+    machine.do(plan(files, settings.token))
+    _check(machine, settings.token)
+    if from_cloud or paths.cloud_config.exists():
+        _disable_cloud_init(machine)
+    return "discarded"
+
+
+def _check(machine: Machine, token: str) -> None:
+    """A token that was written with YAML escapes is found by no search of bytes."""
+    for path in machine.paths.configs:
+        text = store.read_text(path)
+        if (
+            text
+            and not machine.dry_run
+            and config.load(text, str(path), validated=True).controller.token == token
+        ):
+            raise ZtgateError(f"the token is still in {path}", "write it as one plain word, without escapes")
+
+
+def _disable_cloud_init(machine: Machine) -> None:
+    """The provider would hand the token out again at the next boot."""
+    path = machine.paths.cloud_disabled
+    if path.parent.is_dir() and not path.exists():
+        text = b"By ztgate: the gateway is set up. Remove this file to let cloud-init run again.\n"
+        machine.do([WriteFile(path, text, "cloud-init would bring the token back")])
+
+
+def _below(directories: tuple[Path, ...]) -> Iterator[Path]:
+    for directory in directories:
+        # Links inside lead to files that are listed anyway.
+        yield from (path for path in sorted(directory.rglob("*")) if path.is_file() and not path.is_symlink())
+
+
+def _read(paths: list[Path]) -> Iterator[tuple[Path, bytes]]:
+    for path in paths:
+        try:
+            content = store.read_bytes(path) if path.stat().st_size <= LARGEST else None
+        except OSError:
+            continue
+        if content is not None:
+            yield path, content
