@@ -117,7 +117,6 @@ class Api:
         settings = conf.get("settings") if isinstance(conf.get("settings"), dict) else {}
         conf["settings"] = {
             **(settings or {}),
-            "allowSecondaryPort": to_bool((settings or {}).get("allowSecondaryPort"), True),
             "allowTcpFallbackRelay": to_bool((settings or {}).get("allowTcpFallbackRelay"), True),
             "forceTcpRelay": to_bool((settings or {}).get("forceTcpRelay")),
             "homeDir": str(node.home.path),

@@ -103,6 +103,7 @@ class Controller:
         if member["authorized"]:
             version = message.get("v") or (-1, -1, -1)
             member.update(zip(("vMajor", "vMinor", "vRev"), version, strict=False), vProto=12)
+            member["ipAssignments"] = list(self._assign(nwid, node, member).ip_assignments)
         self._save_member(nwid, node, member, tell_it=False)
         if self._answer(nwid, node):
             self._asked[nwid, node] = time.monotonic()
@@ -141,14 +142,17 @@ class Controller:
         if not member["authorized"]:
             self._send(node, {"k": "netconf-error", "nw": f"{nwid:016x}", "code": "denied"})
             return False
-        others = (each for other, each in self.members[nwid].items() if other != node)
-        taken = [ip for each in others for ip in each["ipAssignments"]]
-        given = assign.assign(network, member, nwid, node, taken)
+        given = self._assign(nwid, node, member)
         if list(given.ip_assignments) != member["ipAssignments"]:
             member = {**member, "ipAssignments": list(given.ip_assignments)}
             self._save_member(nwid, node, member, tell_it=False)
         self._send(node, {"k": "netconf", "nw": f"{nwid:016x}", "conf": self._config(nwid, network, given)})
         return True
+
+    def _assign(self, nwid: int, node: int, member: Json) -> assign.Assignment:
+        others = (each for other, each in self.members[nwid].items() if other != node)
+        taken = [ip for each in others for ip in each["ipAssignments"]]
+        return assign.assign(self.networks[nwid], member, nwid, node, taken)
 
     def _config(self, nwid: int, network: Json, given: assign.Assignment) -> Json:
         members = [f"{node:010x}" for node, each in self.members[nwid].items() if each["authorized"]]

@@ -4,6 +4,7 @@ import struct
 from typing import NamedTuple
 
 from . import derive, tap, wire
+from .addresses import IP
 from .coerce import Json
 from .config import Config
 from .home import NetworkSettings
@@ -84,9 +85,7 @@ class Network:
     def scan_groups(self) -> bool:
         """Look at what the tap listens to; whether it changed."""
         found = {Group(mac) for mac in tap.multicast_groups(self.tap.name)}
-        for address in self.managed.addresses:
-            if address.ip.version == 4:
-                found.add(Group(BROADCAST, int(address.ip)))
+        found |= {_resolution_group(address.ip) for address in self.managed.addresses}
         changed = found != self.groups
         self.groups = frozenset(found)
         return changed
@@ -133,6 +132,13 @@ def _free_name(nwid: int, wanted: str) -> str:
         return wanted
     names = (derive.interface_name(nwid, trial) for trial in range(_NAME_TRIALS))
     return next(name for name in names if not tap.exists(name))
+
+
+def _resolution_group(ip: IP) -> Group:
+    """The group that somebody asks who wants to know an address's owner."""
+    if ip.version == 4:
+        return Group(BROADCAST, int(ip))
+    return Group(b"\x33\x33\xff" + ip.packed[-3:])
 
 
 def group_of(frame: bytes) -> Group:
