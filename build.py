@@ -1,0 +1,151 @@
+#!/usr/bin/env python3
+"""ztgate: makes bootable images of a ZeroTier exit gateway, and shows that they work."""
+
+import argparse
+import json
+import os
+import signal
+import sys
+from pathlib import Path
+
+from builder import host, venv
+from builder.errors import BuildError
+
+ROOT = Path(__file__).resolve().parent
+# Third-party modules are imported by the verbs themselves: before .venv is there, there are none.
+
+
+def main(argv: list[str]) -> int:
+    """One command line to an exit status; the only place where errors are printed."""
+    options = parser().parse_args(argv)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # an exception, so that everything is tidied up
+    try:
+        if not venv.inside(ROOT):
+            host.ensure_venv_module(say)
+            venv.enter(ROOT, venv.ensure(ROOT, say), argv)
+        return int(options.verb(options) or 0)
+    except BuildError as e:
+        if getattr(options, "json", False):
+            print(json.dumps({"ok": False, "error": e.message, "hint": e.hint}))
+        print(f"error: {e.message}" + (f"\nhint:  {e.hint}" if e.hint else ""), file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        say("stopped; nothing half-written is left")
+        return 130
+    except BrokenPipeError:  # `./build.py list | head -1`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+
+
+def say(text: str) -> None:
+    """A line for the person at the terminal; stdout is for results."""
+    print(f"ztgate: {text}", file=sys.stderr)
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    top = argparse.ArgumentParser(prog="./build.py", description=__doc__)
+    verbs = top.add_subparsers(required=True, metavar="VERB")
+
+    def add(verb: object, name: str, text: str) -> argparse.ArgumentParser:
+        sub = verbs.add_parser(name, help=text, description=text)
+        sub.set_defaults(verb=verb)
+        return sub
+
+    add(list_images, "list", "the images that can be built")
+    describe = add(describe_image, "describe", "what an image is made of")
+    describe.add_argument("image", metavar="IMAGE")
+    build = add(build_image, "build", "build an image")
+    build.add_argument("image", metavar="IMAGE")
+    build.add_argument("--zerotier", type=Path, metavar="DEB", help="zerotier-one package (default: ZeroTier's own repository)")  # fmt: skip  # noqa: E501
+    build.add_argument("--config", type=Path, metavar="FILE", help="a gateway.yaml to bake in; the image is then as secret as its token")  # fmt: skip  # noqa: E501
+    build.add_argument("--out", type=Path, default=ROOT / "out", metavar="DIR", help="where it goes (default: out)")  # fmt: skip  # noqa: E501
+    build.add_argument("--cache", type=Path, default=ROOT / ".cache", metavar="DIR", help="finished stages (default: .cache)")  # fmt: skip  # noqa: E501
+    build.add_argument("--mirror", default="", metavar="URL", help="a Debian mirror, also for the image's own updates")  # fmt: skip  # noqa: E501
+    build.add_argument("--fresh", action="store_true", help="bootstrap again, to take in Debian's updates")
+    build.add_argument("--json", action="store_true", help="the result on stdout, for machines")
+    build.add_argument("--debug", action="store_true", help="show every line that the tools print")
+    configure = add(
+        configure_image, "configure", "put a gateway.yaml on a built image; $ZTGATE_TOKEN is filled in"
+    )
+    configure.add_argument("file", type=Path, metavar="IMAGE_FILE")
+    configure.add_argument("--config", type=Path, metavar="FILE", required=True)
+    setup = add(set_up, "setup", "install what building needs: Debian packages and .venv")
+    setup.add_argument("--all", action="store_true", help="also what the demo and the tests need")
+    add(build_standin, "standin", "build the lab's stand-in for ZeroTier and print its path")
+    demo = add(run_demo, "demo", "boot the gateway in a virtual internet and show that it routes")
+    demo.add_argument("arguments", nargs=argparse.REMAINDER)
+    command = add(run_command, "run", "run a program in ztgate's Python environment")
+    command.add_argument("command", nargs=argparse.REMAINDER)
+    return top
+
+
+def list_images(_: argparse.Namespace) -> None:
+    """Names and descriptions."""
+    from builder import load
+
+    for name in load.names(ROOT / "images"):
+        print(f"{name:16} {load.load(ROOT / 'images', name).description}")
+
+
+def describe_image(options: argparse.Namespace) -> None:
+    """A definition with what it inherits."""
+    from builder import describe, load
+
+    print(describe.text(load.load(ROOT / "images", options.image)))
+
+
+def build_image(options: argparse.Namespace) -> None:
+    """Build, with progress on stderr and the result on stdout."""
+    from builder import load, pipeline, progress, report
+
+    load.load(ROOT / "images", options.image)  # a typing error is said before anything is installed
+    host.ensure([host.BUILD], say)
+    wanted = pipeline.Options(
+        options.zerotier, options.config, options.out, options.cache, options.mirror, options.fresh
+    )
+    with progress.Progress(debug=options.debug) as shown:
+        result = pipeline.build(options.image, wanted, shown)
+    print(report.as_json(result) if options.json else report.as_text(result))
+
+
+def configure_image(options: argparse.Namespace) -> None:
+    """gateway.yaml onto the FAT partition."""
+    from builder import gateway_config
+
+    host.ensure([host.CONFIGURE], say)
+    gateway_config.configure(options.file, options.config)
+    say(f"{options.file} is configured; it may hold your token now, so only you can read it")
+
+
+def set_up(options: argparse.Namespace) -> None:
+    """Everything that other verbs would install on the way."""
+    host.ensure([host.BUILD, host.CONFIGURE, *((host.DEMO, host.TEST) if options.all else ())], say)
+    say("everything that is needed is there")
+
+
+def build_standin(_: argparse.Namespace) -> None:
+    """The lab's package."""
+    from lab.standin import deb
+
+    (ROOT / "out").mkdir(exist_ok=True)
+    print(deb.build(ROOT / "out"))
+
+
+def run_demo(options: argparse.Namespace) -> int:
+    """The lab's demonstration."""
+    host.ensure([host.DEMO], say)
+    from lab import demo
+
+    return int(demo.main(options.arguments))
+
+
+def run_command(options: argparse.Namespace) -> None:
+    """pytest, mypy, ruff and the like; does not return."""
+    if not options.command:
+        raise BuildError("run what?", "./build.py run pytest tests/unit")
+    venv.run(ROOT, options.command)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,54 @@
+"""Calling mmdebstrap: as root where we are root, in a user namespace otherwise."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from builder.errors import BuildError
+from builder.run import CommandError, LineHook, run, which
+
+# What a user meets whose machine keeps user namespaces from him, in mmdebstrap's and the kernel's words.
+NO_NAMESPACE = ("unshare", "newuidmap", "newgidmap", "/etc/subuid", "user namespace", "uid_map")
+NO_MIRROR = ("Could not resolve", "Unable to connect", "Could not connect", "Failed to fetch")
+
+
+def mode() -> str:
+    """mmdebstrap's --mode for the user that we are."""
+    return "root" if os.geteuid() == 0 else "unshare"
+
+
+def mmdebstrap(
+    options: Sequence[str], *, suite: str, target: Path, mirror: str, epoch: int, line: LineHook
+) -> None:
+    """Run mmdebstrap, with the tar `target` as its result; an empty mirror means Debian's own."""
+    env = {"SOURCE_DATE_EPOCH": str(epoch)}
+    if mode() == "root":  # its temporary tree goes where a killed build is swept up
+        env["TMPDIR"] = str(target.parent)
+    argv = ["mmdebstrap", f"--mode={mode()}", "--format=tar", *options, suite, str(target)]
+    try:
+        run([*argv, *([mirror] if mirror else [])], env=env, on_line=line)
+    except CommandError as e:
+        raise _explained(e) from None
+
+
+def _explained(error: CommandError) -> BuildError:
+    """The same error with a hint, where we know the cause."""
+    text = error.output
+    if "No space left on device" in text:
+        return BuildError(error.message, "there is no space left for temporary files; $TMPDIR moves them")
+    if any(words in text for words in NO_MIRROR):
+        return BuildError(error.message, "Debian's mirror did not answer; --mirror URL names another one")
+    if mode() == "unshare" and any(word in text for word in NO_NAMESPACE):
+        ids = "usermod --add-subuids 100000-165535 --add-subgids 100000-165535 USER"
+        return BuildError(
+            error.message, f"this user cannot make user namespaces; run it with sudo, or give him ids: {ids}"
+        )
+    return error
+
+
+def verify() -> None:
+    """mmdebstrap is there."""
+    if which("mmdebstrap") is None:
+        raise BuildError("mmdebstrap is not installed", "./build.py setup installs what is missing")

@@ -1,0 +1,170 @@
+"""gateway.yaml on its way into an image: token filled in, checked by the appliance's code, put on the FAT."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import tempfile
+from pathlib import Path
+
+import yaml
+
+from builder import partitions
+from builder.errors import BuildError
+from builder.run import CommandError, run, which
+
+# The one import from the appliance's side, so that gateway.yaml has one reader.
+FIRSTBOOT = Path(__file__).resolve().parent.parent / "firstboot"
+if str(FIRSTBOOT) not in sys.path:
+    sys.path.insert(0, str(FIRSTBOOT))
+
+from ztgate import config as ztgate_config  # noqa: E402
+from ztgate.errors import ZtgateError  # noqa: E402
+
+NAME = "gateway.yaml"
+UNFINISHED = "gateway.new"
+LABEL = "ZTGATE"
+TOKEN = "ZTGATE_TOKEN"
+LIMIT = 1 << 20  # bytes; a planet and some moons are a few kilobytes
+
+
+def read(path: Path) -> str:
+    """The text of a gateway.yaml with its token filled in, valid."""
+    try:
+        if path.stat().st_size > LIMIT:
+            raise BuildError(f"{path}: too big for a gateway.yaml")
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise BuildError(f"{path}: there is no such file", "README.md shows a gateway.yaml") from None
+    except (OSError, UnicodeDecodeError) as e:
+        raise BuildError(f"{path}: {e.strerror if isinstance(e, OSError) else 'no UTF-8 text'}") from None
+    text = with_token(text, path.parent, os.environ.get(TOKEN, "").strip())
+    try:
+        ztgate_config.load(text, path.name)
+    except ZtgateError as e:
+        raise BuildError(e.message, e.hint) from None
+    return text
+
+
+def with_token(text: str, directory: Path, from_environment: str) -> str:
+    """The same text with the token of `token-file` or $ZTGATE_TOKEN in its place; nothing else is touched."""
+    try:
+        root = yaml.compose(text, Loader=yaml.SafeLoader)
+    except yaml.YAMLError:
+        return text  # the appliance's reader says what is wrong with it, and where
+    if not isinstance(root, yaml.MappingNode):
+        return text
+    controller = _pair(root, "controller")
+    section = controller[1] if controller and isinstance(controller[1], yaml.MappingNode) else None
+    token, file = (_pair(section, "token"), _pair(section, "token-file")) if section else (None, None)
+    if token and not _empty(token[1]):
+        return text
+    if file and not _empty(file[1]):
+        secret = _from_file(str(file[1].value), directory)
+        span = (file[0].start_mark.index, file[1].end_mark.index)
+        return _replaced(text, _without(text, token, span), f"token: {json.dumps(secret)}")
+    if not from_environment:
+        return text
+    said = f"token: {json.dumps(from_environment)}"
+    if token:
+        return _replaced(text, [(token[0].start_mark.index, token[1].end_mark.index)], said)
+    return _inserted(text, controller, section, said)
+
+
+def _inserted(
+    text: str, controller: tuple[yaml.Node, yaml.Node] | None, section: yaml.MappingNode | None, said: str
+) -> str:
+    if section is not None and section.value:
+        first = section.value[0][0].start_mark
+        after = ", " if section.flow_style else "\n" + " " * first.column
+        return text[: first.index] + said + after + text[first.index :]
+    if controller is not None:  # `controller:` without anything, or {}
+        key, value = controller
+        return text[: key.start_mark.index] + f"controller: {{{said}}}" + text[value.end_mark.index :]
+    return text.rstrip("\n") + f"\ncontroller:\n  {said}\n"
+
+
+def _without(
+    text: str, token: tuple[yaml.Node, yaml.Node] | None, span: tuple[int, int]
+) -> list[tuple[int, int]]:
+    """The places to replace: the token-file, and all up to an empty token beside it."""
+    if token is None:
+        return [span]
+    start, end = token[0].start_mark.index, token[1].end_mark.index
+    if start < span[0]:  # all up to the token-file goes
+        return [(start, span[1])]
+    return [span, (span[1], end)]
+
+
+def _replaced(text: str, spans: list[tuple[int, int]], said: str) -> str:
+    start, end = spans[0][0], spans[-1][1]
+    return text[:start] + said + text[end:]
+
+
+def _pair(node: yaml.MappingNode | None, key: str) -> tuple[yaml.Node, yaml.Node] | None:
+    return next(((k, v) for k, v in node.value if k.value == key), None) if node else None
+
+
+def _empty(node: yaml.Node) -> bool:
+    return isinstance(node, yaml.ScalarNode) and node.value in ("", "null", "~")
+
+
+def _from_file(name: str, directory: Path) -> str:
+    path = directory / Path(name).expanduser()
+    try:
+        secret = path.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as e:
+        reason = e.strerror if isinstance(e, OSError) else "no text"
+        raise BuildError(f"controller.token-file: {path}: {reason}") from None
+    if not secret or any(c.isspace() for c in secret):
+        raise BuildError(f"controller.token-file: {path}: one token in one line is needed")
+    return secret
+
+
+def configure(image: Path, config: Path) -> None:
+    """Put a gateway.yaml on a built image's FAT partition: without root, whole or not at all."""
+    offset = firmware_offset(image)
+    text = read(config)
+    image.chmod(0o600)  # before the token is in it
+    drive = f"{image}@@{offset}"
+    with tempfile.TemporaryDirectory() as scratch:
+        source = Path(scratch) / UNFINISHED
+        source.touch(mode=0o600)
+        source.write_text(text, encoding="utf-8")
+        _mtools("mcopy", "-o", "-i", drive, source, f"::{UNFINISHED}")
+    if _exists(drive, NAME):
+        _mtools("mdel", "-i", drive, f"::{NAME}")
+    _mtools("mren", "-i", drive, f"::{UNFINISHED}", f"::{NAME}")
+
+
+def firmware_offset(image: Path) -> int:
+    """Where the FAT partition of a ztgate image begins, in bytes."""
+    if not image.is_file():
+        raise BuildError(f"{image}: there is no such file", "./build.py build vps-amd64 makes one")
+    hint = "./build.py build vps-amd64 makes one; a compressed image must be unpacked first"
+    try:
+        with image.open("r+b") as disk:
+            for part in partitions.read(disk):
+                if partitions.fat_label(disk, part.offset) == LABEL:
+                    return part.offset
+    except PermissionError:
+        raise BuildError(f"{image}: no permission to change it") from None
+    except partitions.NoTable as e:
+        raise BuildError(f"{image}: no ztgate image: {e}", hint) from None
+    raise BuildError(f"{image}: no ztgate image: it has no FAT partition labelled {LABEL}", hint)
+
+
+def _exists(drive: str, name: str) -> bool:
+    try:
+        _mtools("mdir", "-b", "-i", drive, f"::{name}")
+    except CommandError:
+        return False
+    return True
+
+
+def _mtools(program: str, *arguments: str | Path) -> None:
+    if which(program) is None:
+        raise BuildError(f"{program} is not installed", "./build.py setup installs what is missing (mtools)")
+    # Without the check for a geometry of floppy disks, and without what the user's own mtools.conf says.
+    run([program, *arguments], env={"MTOOLS_SKIP_CHECK": "1", "MTOOLSRC": "/dev/null"})

@@ -1,0 +1,58 @@
+"""What an image definition is: every key of images/*.yaml with its type, default and meaning."""
+
+# ruff: noqa: RUF009 (setting() makes a dataclass field, as field() does)
+from __future__ import annotations
+
+import datetime
+from dataclasses import dataclass, field
+from typing import Any
+
+MIB = 1 << 20
+
+
+def setting(help: str, default: Any = None, choices: tuple[str, ...] = ()) -> Any:
+    """A key of a definition: what it means, its default, and which values it may have."""
+    extra: dict[str, Any] = {}
+    if isinstance(default, tuple | str | int):
+        extra["default"] = default
+    return field(metadata={"help": help, "choices": choices}, **extra)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Partition:
+    """One partition, in the order in which they lie on the disk."""
+
+    name: str = setting("its name in the partition table")
+    type: str = setting("what it is for", choices=("bios-boot", "esp", "root"))
+    size: str = setting("64M, 2G, or auto: what is in it and a quarter more, for a root")
+    label: str = setting("label of its file system", "")
+    mount: str = setting("where it is mounted", "")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Image:
+    """One image that can be built."""
+
+    name: str = setting("the file's name without .yaml")
+    description: str = setting("one line for `./build.py list`", "")
+    architecture: str = setting("Debian's name of it", choices=("amd64",))
+    suite: str = setting("Debian's release")
+    date: datetime.date = setting("no file in the image is newer; $SOURCE_DATE_EPOCH overrides it")
+    hostname: str = setting("its name until cloud-init or gateway.yaml gives another")
+    boot: str = setting("how it boots", choices=("grub",))
+    packages: tuple[str, ...] = setting("Debian packages, without their recommendations")
+    overlays: tuple[str, ...] = setting("trees of overlays/ laid over the root, later ones win")
+    remove: tuple[str, ...] = setting("paths (globs) that packages bring and no gateway needs", ())
+    partitions: tuple[Partition, ...] = setting("the disk, first partition first")
+    formats: tuple[str, ...] = setting("what comes out", ("raw",), choices=("raw",))
+
+    def partition(self, type_: str) -> Partition:
+        """The partition of a type; load.py has checked that there is exactly one."""
+        return next(p for p in self.partitions if p.type == type_)
+
+
+def size_in_bytes(text: str) -> int | None:
+    """`64M` as bytes; None for auto."""
+    if text == "auto":
+        return None
+    return int(text[:-1]) * {"M": MIB, "G": MIB << 10}[text[-1]]

@@ -1,0 +1,110 @@
+"""Where everything lies on a disk: identifiers, offsets and sizes, all worked out and nothing written."""
+
+from __future__ import annotations
+
+import tarfile
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from builder.image import MIB, Image, Partition, size_in_bytes
+
+SECTOR = 512
+START = MIB  # of the first partition, and what partitions are aligned to
+BACKUP = MIB  # at the end: the second partition table, rounded up
+BLOCK = 4096  # of ext4
+SPARE_MIN = 300 * MIB  # free space of a root before it grows: logs, one more kernel, updates
+# Names of identifiers are uuid5 in this namespace: the same image definition gives the same identifiers.
+NAMESPACE = uuid.uuid5(uuid.NAMESPACE_URL, "https://ztgate.invalid/image")
+TYPES = {  # UEFI specification 2.10 table 5.7, Discoverable Partitions Specification
+    "bios-boot": "21686148-6449-6E6F-744E-656564454649",
+    "esp": "C12A7328-F81F-11D2-BA4B-00A0C93EC93B",
+    "root": "4F68BCE3-E8CD-4DB1-96E7-FBCAF984B709",
+}
+
+
+def identifier(image: Image, role: str) -> str:
+    """A UUID for a part of an image; images of another name or date have others."""
+    return str(uuid.uuid5(NAMESPACE, f"{image.name} {image.date} {role}"))
+
+
+@dataclass(frozen=True)
+class Place:
+    """A partition on the disk; offset and size in bytes."""
+
+    partition: Partition
+    number: int
+    offset: int
+    size: int
+    partuuid: str
+    uuid: str  # of its file system
+
+    @property
+    def volume_id(self) -> str:
+        """FAT's shorter identifier: 8 hexadecimal digits."""
+        return self.uuid[:8]
+
+
+def identifiers(image: Image) -> dict[str, dict[str, str]]:
+    """What templates know of partitions, by name: `partuuid`, `uuid` (as fstab has it), `label`, `mount`."""
+    known = {}
+    for part in image.partitions:
+        fs = identifier(image, f"{part.name} filesystem")
+        fat = f"{fs[:4]}-{fs[4:8]}".upper()
+        known[part.name] = {
+            "partuuid": identifier(image, part.name),
+            "uuid": fat if part.type == "esp" else fs,
+            "label": part.label,
+            "mount": part.mount,
+        }
+    return known
+
+
+def content_size(tar: Path) -> int:
+    """What the files of a tar take on ext4, in bytes: whole blocks, and an inode each."""
+    total = 0
+    with tarfile.open(tar) as packed:
+        for member in packed:
+            total += 256 + (
+                -(-member.size // BLOCK) * BLOCK if member.isreg() else BLOCK if member.isdir() else 0
+            )
+    return total
+
+
+def root_size(content: int) -> int:
+    """Room for the content, a quarter more but 300 MiB at least, and ext4's own 5 %."""
+    wanted = int((content + max(content // 4, SPARE_MIN)) * 1.05)
+    return -(-wanted // MIB) * MIB
+
+
+def places(image: Image, content: int) -> list[Place]:
+    """Partitions one after the other."""
+    offset, result = START, []
+    for number, part in enumerate(image.partitions, 1):
+        size = size_in_bytes(part.size) or root_size(content)
+        fs = identifier(image, f"{part.name} filesystem")
+        result.append(Place(part, number, offset, size, identifier(image, part.name), fs))
+        offset += size
+    return result
+
+
+def disk_size(placed: list[Place]) -> int:
+    """The whole disk."""
+    return placed[-1].offset + placed[-1].size + BACKUP
+
+
+def sfdisk_script(image: Image, placed: list[Place]) -> str:
+    """The partition table in sfdisk's own language."""
+    lines = [f"label: gpt\nlabel-id: {identifier(image, 'disk')}\nfirst-lba: 34\n"]
+    for p in placed:
+        lines.append(
+            f"start={p.offset // SECTOR}, size={p.size // SECTOR}, type={TYPES[p.partition.type]}, "
+            f'uuid={p.partuuid}, name="{p.partition.name}"'
+        )
+    return "\n".join(lines) + "\n"
+
+
+def template_context(image: Image) -> Mapping[str, object]:
+    """The part of a template's values that the definition alone gives."""
+    return {"image": image, "partitions": identifiers(image)}

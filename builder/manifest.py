@@ -1,0 +1,45 @@
+"""What is in an image and what it was made from, for out/IMAGE.manifest.json."""
+
+from __future__ import annotations
+
+import dataclasses
+import tarfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from builder.image import Image
+from builder.zerotier import Package
+
+if TYPE_CHECKING:
+    from builder.pipeline import StageResult
+
+STATUS = "./var/lib/dpkg/status"
+
+
+def make(
+    image: Image, package: Package, stages: Sequence[StageResult], rootfs: Path, path: Path, sha256: str
+) -> dict[str, Any]:
+    """Everything that says what the image is; no time and no path of this machine."""
+    return {
+        "image": path.name,
+        "sha256": sha256,
+        "size": path.stat().st_size,
+        "definition": {k: str(v) if k == "date" else v for k, v in dataclasses.asdict(image).items()},
+        "zerotier": package.described(),
+        "stages": {stage.name: stage.id for stage in stages},
+        "packages": packages(rootfs),
+    }
+
+
+def packages(rootfs: Path) -> dict[str, str]:
+    """The installed Debian packages and their versions, from dpkg's own list."""
+    with tarfile.open(rootfs) as tar:
+        file = tar.extractfile(STATUS)
+        text = file.read().decode() if file else ""
+    found = {}
+    for stanza in text.split("\n\n"):
+        fields = dict(line.split(": ", 1) for line in stanza.splitlines() if ": " in line and line[0] != " ")
+        if fields.get("Status", "").endswith(" installed"):
+            found[fields["Package"]] = fields["Version"]
+    return dict(sorted(found.items()))

@@ -1,0 +1,285 @@
+"""A build from top to bottom: an image's stages, what the cache has of them, and what comes out."""
+
+from __future__ import annotations
+
+import datetime
+import errno
+import json
+import os
+import shutil
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from builder import gateway_config, load, manifest, zerotier
+from builder.errors import BuildError
+from builder.image import MIB, Image
+from builder.inputs import Inputs, identity
+from builder.layout import template_context
+from builder.run import run
+from builder.stages import Stage, Work
+from builder.stages.base import BaseStage
+from builder.stages.disk import DiskStage
+from builder.stages.rootfs import RootfsStage
+from builder.stages.tools import ToolsStage
+from builder.stages.zerotier import ZerotierStage
+from builder.store import Store
+from builder.tarfiles import Entry
+
+ROOT = Path(__file__).resolve().parent.parent
+VERSION = "0.1.0"
+BAKED = "usr/share/ztgate/gateway.yaml"  # where `ztgate` looks for a configuration that came with the image
+NEEDED = 2500 * MIB  # of disk: a whole build from nothing takes about 1.7 GiB, mmdebstrap's own tree included
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the command line says about a build."""
+
+    zerotier: Path | None = None
+    config: Path | None = None
+    out: Path = ROOT / "out"
+    cache: Path = ROOT / ".cache"
+    mirror: str = ""
+    fresh: bool = False
+
+
+class Observer(Protocol):
+    """Hears what a build is doing; the engine itself prints nothing."""
+
+    def waiting(self, text: str) -> None:
+        """Something that is waited for."""
+
+    def cached(self, stage: str, age_days: int) -> None:
+        """A stage's artifact came from the cache."""
+
+    def started(self, stage: str, reason: str) -> None:
+        """A stage runs, for a reason."""
+
+    def line(self, text: str) -> None:
+        """A line of a running tool's output."""
+
+    def finished(self, stage: str, seconds: float) -> None:
+        """A stage has run."""
+
+
+@dataclass(frozen=True)
+class StageResult:
+    """What happened to a stage."""
+
+    name: str
+    id: str
+    action: str  # ran | cached
+    reason: str
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Result:
+    """A finished build."""
+
+    image: Image
+    path: Path
+    manifest: Path
+    sha256: str
+    size: int
+    package: zerotier.Package
+    stages: tuple[StageResult, ...]
+    seconds: float
+    secret: bool  # a configuration is baked in
+
+
+def build(name: str, options: Options, observer: Observer) -> Result:
+    """Build an image: look at everything first, take what the cache has, make the rest."""
+    began = time.monotonic()
+    image = load.load(ROOT / "images", name)
+    store = Store(options.cache.resolve())
+    with (
+        _space(store.root, options.out),
+        store.locked(lambda: observer.waiting("another build uses the cache")),
+    ):
+        observer.waiting("ZeroTier's package")
+        package = zerotier.obtain(options.zerotier, image.suite, image.architecture, store.root / "download")
+        stages = stages_for(image, package, options)
+        results, artifacts = resume(stages, store, observer, always=("base",) if options.fresh else ())
+        path = publish(artifacts["disk"], options.out / f"{name}.img", secret=options.config is not None)
+        sha256 = (artifacts["disk"] / "sha256").read_text()
+        described = manifest.make(image, package, results, artifacts["rootfs"] / "rootfs.tar", path, sha256)
+        listing = write(options.out / f"{name}.manifest.json", json.dumps(described, indent=2) + "\n")
+        store.prune(set(artifacts.values()))
+    size = path.stat().st_size
+    seconds = round(time.monotonic() - began, 1)
+    secret = options.config is not None
+    return Result(image, path, listing, sha256, size, package, tuple(results), seconds, secret)
+
+
+def stages_for(image: Image, package: zerotier.Package, options: Options) -> list[Stage]:
+    """The stages of an image, in the order in which they run."""
+    epoch = source_date(image)
+    context = {
+        **template_context(image),
+        "zerotier": package.described(),
+        "build": {"version": VERSION},
+    }
+    return [
+        ToolsStage(options.mirror),
+        BaseStage(
+            image.suite,
+            image.architecture,
+            image.packages,
+            ROOT / "overlays/bootstrap",
+            epoch,
+            options.mirror,
+        ),
+        ZerotierStage(package.path, package.sha256, epoch),
+        RootfsStage(
+            overlays=ROOT / "overlays",
+            layers=image.overlays,
+            firstboot=ROOT / "firstboot",
+            context=context,
+            remove=image.remove,
+            epoch=epoch,
+            firmware=image.partition("esp").mount,
+            extra={**package.files, **baked(options.config)},
+        ),
+        DiskStage(image, epoch),
+    ]
+
+
+def source_date(image: Image) -> int:
+    """The newest time in the image: $SOURCE_DATE_EPOCH, or the definition's date."""
+    said = os.environ.get("SOURCE_DATE_EPOCH", "")
+    if said:
+        if not said.isdigit():
+            raise BuildError(f"SOURCE_DATE_EPOCH={said}: seconds since 1970 are needed")
+        return int(said)
+    return int(datetime.datetime.combine(image.date, datetime.time(), datetime.UTC).timestamp())
+
+
+def baked(config: Path | None) -> dict[str, Entry]:
+    """A configuration to go into the image itself, checked."""
+    if config is None:
+        return {}
+    return {BAKED: Entry(0o600, gateway_config.read(config).encode())}
+
+
+def resume(
+    stages: list[Stage], store: Store, observer: Observer, always: tuple[str, ...] = ()
+) -> tuple[list[StageResult], dict[str, Path]]:
+    """Run the stages that the cache does not have; all of these are verified before the first one runs."""
+    ids: dict[str, str] = {}
+    wanted: list[tuple[Stage, Inputs]] = []
+    for stage in stages:
+        inputs: Inputs = {**stage.inputs(), **{f"stage {name}": ids[name] for name in stage.needs}}
+        ids[stage.name] = identity(stage.name, inputs)
+        wanted.append((stage, inputs))
+    for stage, _ in wanted:
+        if stage.name in always or store.find(stage.name, ids[stage.name]) is None:
+            stage.verify()
+    results: list[StageResult] = []
+    artifacts: dict[str, Path] = {}
+    for stage, inputs in wanted:
+        result = _one(stage, inputs, ids[stage.name], store, observer, artifacts, stage.name in always)
+        results.append(result)
+    return results, artifacts
+
+
+def _one(
+    stage: Stage,
+    inputs: Inputs,
+    id_: str,
+    store: Store,
+    observer: Observer,
+    artifacts: dict[str, Path],
+    again: bool,
+) -> StageResult:
+    found = None if again else store.find(stage.name, id_)
+    if found is not None:
+        days = store.age_days(found)
+        observer.cached(stage.name, days)
+        artifacts[stage.name] = found
+        return StageResult(stage.name, id_, "cached", f"nothing changed; made {days} days ago", 0.0)
+    reason = "--fresh" if again else store.why_missing(stage.name, inputs)
+    observer.started(stage.name, reason)
+    began = time.monotonic()
+    with store.making(stage.name, id_, inputs) as directory:
+        stage.run(Work(directory, artifacts, observer.line))
+    seconds = round(time.monotonic() - began, 1)
+    observer.finished(stage.name, seconds)
+    artifacts[stage.name] = store.root / stage.name / id_
+    return StageResult(stage.name, id_, "ran", reason, seconds)
+
+
+def publish(artifact: Path, target: Path, *, secret: bool) -> Path:
+    """Put a copy of the disk where the user wants it: sparse, whole, and at once."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = target.with_name(f".tmp-{target.name}")
+    unfinished.unlink(missing_ok=True)
+    try:
+        unfinished.touch(mode=0o600 if secret else 0o644)
+        run(
+            [
+                "cp",
+                "--sparse=always",
+                "--reflink=auto",
+                "--no-preserve=all",
+                artifact / "disk.img",
+                unfinished,
+            ]
+        )
+        unfinished.rename(target)
+    finally:
+        unfinished.unlink(missing_ok=True)
+    return target
+
+
+def write(target: Path, text: str) -> Path:
+    """Write a small file, whole or not at all."""
+    unfinished = target.with_name(f".tmp-{target.name}")
+    unfinished.write_text(text, encoding="utf-8")
+    unfinished.rename(target)
+    return target
+
+
+@contextmanager
+def _space(*directories: Path) -> Iterator[None]:
+    """Enough room before we begin; if it runs out all the same, one error that says where and how much."""
+    for directory in directories:
+        _check_room(directory)
+    try:
+        yield
+    except OSError as e:
+        if e.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise _full(Path(e.filename) if e.filename else directories[0], directories[0]) from None
+    except BuildError as e:
+        if "No space left on device" not in e.message or e.hint:
+            raise
+        raise _full(directories[0], directories[0]) from None
+
+
+def _check_room(directory: Path) -> None:
+    existing = _existing(directory)
+    if not os.access(existing, os.W_OK):
+        raise BuildError(
+            f"{existing}: no permission to write there", "--out and --cache name other directories"
+        )
+    has_cache = any(directory.glob("base/*/base.tar"))
+    if shutil.disk_usage(existing).free < (NEEDED // 2 if has_cache else NEEDED):
+        raise _full(existing, directory)
+
+
+def _existing(directory: Path) -> Path:
+    """The directory, or the nearest one above it that is there."""
+    return next(p for p in (directory.absolute(), *directory.absolute().parents) if p.exists())
+
+
+def _full(where: Path, directory: Path) -> BuildError:
+    free = shutil.disk_usage(_existing(directory)).free
+    return BuildError(
+        f"{where}: no room: {free // MIB} MiB are free, a build needs up to {NEEDED // MIB} MiB",
+        f"make room, or name other directories with --cache and --out ({directory} can be removed)",
+    )

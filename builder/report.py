@@ -1,0 +1,53 @@
+"""A finished build, for a person and for a machine."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+
+from builder.image import MIB
+from builder.pipeline import ROOT, Result
+
+
+def shown_path(path: Path) -> str:
+    """Short where we stand in the repository, so that it can be pasted; absolute elsewhere."""
+    path = path.absolute()
+    inside = Path.cwd() == ROOT and path.is_relative_to(ROOT)
+    return str(path.relative_to(ROOT)) if inside else str(path)
+
+
+def as_json(result: Result) -> str:
+    """One object: what `build --json` prints."""
+    stages = [dataclasses.asdict(stage) for stage in result.stages]
+    return json.dumps(
+        {
+            "ok": True,
+            "image": result.image.name,
+            "path": shown_path(result.path),
+            "size": result.size,
+            "sha256": result.sha256,
+            "manifest": shown_path(result.manifest),
+            "zerotier": result.package.described(),
+            "secret": result.secret,
+            "stages": stages,
+            "seconds": result.seconds,
+        }
+    )
+
+
+def as_text(result: Result) -> str:
+    """What is there now, and what to do with it."""
+    path, package = shown_path(result.path), result.package
+    lines = [
+        f"{path}  {result.size // MIB} MiB  sha256 {result.sha256[:16]}…  in {result.seconds} s",
+        f"ZeroTier {package.version}"
+        + ("  A STAND-IN, for the lab only: it reaches no real network" if package.stand_in else ""),
+    ]
+    if result.secret:
+        lines.append(
+            "The configuration is baked in: the image is as secret as its token, and only you can read it."
+        )
+    else:
+        lines.append(f"next: ./build.py configure {path} --config gateway.yaml")
+    return "\n".join(lines)

@@ -1,0 +1,63 @@
+"""Debian with an image's packages: the long step, and the one that is seldom needed again."""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import dataclass
+from pathlib import Path
+
+from builder import debian
+from builder.inputs import Inputs, source_inputs, tree_inputs
+from builder.stages import Work
+from builder.tarfiles import tar_of_tree
+
+
+@dataclass(frozen=True)
+class BaseStage:
+    """mmdebstrap into base.tar; overlays/bootstrap lies there before the first package is configured."""
+
+    suite: str
+    architecture: str
+    packages: tuple[str, ...]
+    bootstrap: Path
+    epoch: int
+    mirror: str = ""
+    name: str = "base"
+    needs: tuple[str, ...] = ()
+
+    def inputs(self) -> Inputs:
+        """Package list, suite, mirror, and the bootstrap tree."""
+        return {
+            "packages": tuple(sorted(self.packages)),
+            "suite": self.suite,
+            "architecture": self.architecture,
+            "date": str(self.epoch),
+            "mirror": self.mirror or "Debian's own",
+            **tree_inputs(self.bootstrap, "overlays/bootstrap"),
+            **source_inputs(["stages/base.py"]),
+        }
+
+    def verify(self) -> None:
+        """Only mmdebstrap is needed of the host."""
+        debian.verify()
+
+    def run(self, work: Work) -> None:
+        """Without a mirror, mmdebstrap writes Debian's own to the sources, updates and security included."""
+        seed = work.out / "bootstrap.tar"
+        tar_of_tree(self.bootstrap, seed, self.epoch)
+        options = [
+            "--variant=apt",
+            f"--architectures={self.architecture}",
+            f"--include={','.join(self.packages)}",
+            f"--setup-hook=tar-in {shlex.quote(str(seed))} /",
+            "--skip=output/dev",  # the kernel fills /dev
+        ]
+        debian.mmdebstrap(
+            options,
+            suite=self.suite,
+            target=work.out / "base.tar",
+            mirror=self.mirror,
+            epoch=self.epoch,
+            line=work.line,
+        )
+        seed.unlink()

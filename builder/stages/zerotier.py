@@ -1,0 +1,45 @@
+"""ZeroTier into the base, by dpkg itself; its service is not started."""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import dataclass
+from pathlib import Path
+
+from builder import debian
+from builder.inputs import Inputs, source_inputs
+from builder.stages import Work
+
+
+@dataclass(frozen=True)
+class ZerotierStage:
+    """The base with the package installed: rootfs.tar. mmdebstrap keeps services from starting."""
+
+    deb: Path
+    sha256: str
+    epoch: int
+    name: str = "zerotier"
+    needs: tuple[str, ...] = ("base",)
+
+    def inputs(self) -> Inputs:
+        """The package's content."""
+        return {"zerotier package": self.sha256, **source_inputs(["stages/zerotier.py"])}
+
+    def verify(self) -> None:
+        """Only mmdebstrap is needed of the host."""
+        debian.verify()
+
+    def run(self, work: Work) -> None:
+        """Unpack the base, install, pack again."""
+        base = shlex.quote(str(work.artifacts["base"] / "base.tar"))
+        options = [
+            "--variant=custom",
+            "--skip=setup,update,cleanup,output/dev",
+            '--setup-hook=mkdir -p "$1/dev/pts" "$1/dev/shm"',
+            f"--setup-hook=tar-in {base} /",
+            f"--customize-hook=upload {shlex.quote(str(self.deb))} /zerotier.deb",
+            '--customize-hook=chroot "$1" dpkg --install /zerotier.deb',
+            '--customize-hook=rm "$1/zerotier.deb"',
+        ]
+        target = work.out / "rootfs.tar"
+        debian.mmdebstrap(options, suite="", target=target, mirror="", epoch=self.epoch, line=work.line)

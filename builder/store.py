@@ -1,0 +1,99 @@
+"""Finished artifacts by stage and id: committed by one rename, so a killed build leaves nothing half-made."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from builder.errors import BuildError
+from builder.inputs import Inputs, difference
+
+KEPT = 3  # artifacts of one stage; older ones go after a build
+UNFINISHED = ".tmp-"
+
+
+@dataclass(frozen=True)
+class Store:
+    """The cache directory: <stage>/<id>/ with the artifact's files and inputs.json."""
+
+    root: Path
+
+    @contextlib.contextmanager
+    def locked(self, waiting: Callable[[], None]) -> Iterator[None]:
+        """Hold the cache for one build and sweep up after killed ones; `waiting` is called if it is taken."""
+        self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with (self.root / "lock").open("w") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                waiting()
+                fcntl.flock(lock, fcntl.LOCK_EX)
+            self._sweep()
+            yield
+
+    def find(self, stage: str, id_: str) -> Path | None:
+        """A finished artifact, marked as used now."""
+        path = self.root / stage / id_
+        if not path.is_dir():
+            return None
+        os.utime(path)
+        return path
+
+    def age_days(self, path: Path) -> int:
+        """How long ago an artifact was made."""
+        return int((time.time() - (path / "inputs.json").stat().st_mtime) // 86400)
+
+    def why_missing(self, stage: str, inputs: Inputs) -> str:
+        """What changed since this stage's last artifact."""
+        last = max(self._artifacts(stage), key=lambda p: p.stat().st_mtime, default=None)
+        if last is None:
+            return "nothing in the cache"
+        return difference(json.loads((last / "inputs.json").read_text()), inputs)
+
+    @contextlib.contextmanager
+    def making(self, stage: str, id_: str, inputs: Inputs) -> Iterator[Path]:
+        """A directory to make an artifact in; it takes its final name when the block ends well."""
+        final = self.root / stage / id_
+        work = self.root / stage / f"{UNFINISHED}{id_}"
+        self._remove(work)
+        work.mkdir(parents=True)
+        try:
+            yield work
+            (work / "inputs.json").write_text(json.dumps(inputs, indent=1, sort_keys=True))
+            self._remove(final)
+            work.rename(final)
+        except BaseException:
+            self._remove(work)
+            raise
+
+    def prune(self, used: set[Path]) -> None:
+        """Forget the artifacts that have not been used for longest."""
+        for stage in self.root.iterdir() if self.root.is_dir() else ():
+            if not stage.is_dir():
+                continue
+            by_use = sorted(self._artifacts(stage.name), key=lambda p: p.stat().st_mtime, reverse=True)
+            for path in by_use[KEPT:]:
+                if path not in used:
+                    self._remove(path)
+
+    def _artifacts(self, stage: str) -> list[Path]:
+        return [p.parent for p in (self.root / stage).glob("[!.]*/inputs.json")]
+
+    def _sweep(self) -> None:
+        for leftover in self.root.glob(f"*/{UNFINISHED}*"):
+            self._remove(leftover)
+
+    def _remove(self, path: Path) -> None:
+        if not path.exists():
+            return
+        try:
+            shutil.rmtree(path)
+        except PermissionError as e:
+            raise BuildError(f"{e.filename}: cannot be removed", f"sudo rm -r {path}") from None

@@ -1,0 +1,98 @@
+"""ZeroTier's package: from a file that the user names, or from ZeroTier's own apt repository."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from builder import aptrepo
+from builder.errors import BuildError
+from builder.inputs import file_digest
+from builder.run import CommandError, run
+from builder.tarfiles import Entry
+
+NAME = "zerotier-one"
+REPOSITORY = "https://download.zerotier.com/debian/{suite}"
+KEY = "https://download.zerotier.com/contact%40zerotier.com.gpg"
+FINGERPRINT = "74A5E9C458E1A431F1DA57A71657198823E52A61"
+KEYRING = "etc/apt/keyrings/zerotier.asc"
+SOURCES = "etc/apt/sources.list.d/zerotier.sources"
+
+
+@dataclass(frozen=True)
+class Package:
+    """A .deb that has been checked, and where it came from."""
+
+    path: Path
+    version: str
+    sha256: str
+    source: str  # file | repository
+    files: dict[str, Entry] = field(default_factory=dict)  # the repository as the image's source of updates
+
+    @property
+    def stand_in(self) -> bool:
+        """Whether it is the lab's stand-in, which reaches no real ZeroTier network."""
+        return "standin" in self.version
+
+    def described(self) -> dict[str, str | bool]:
+        """What the manifest, --json and templates say about it."""
+        return {
+            "version": self.version,
+            "sha256": self.sha256,
+            "source": self.source,
+            "stand_in": self.stand_in,
+        }
+
+
+def obtain(deb: Path | None, suite: str, architecture: str, downloads: Path) -> Package:
+    """The package of --zerotier, or else the newest one of ZeroTier's repository."""
+    if deb is not None:
+        return from_file(deb, architecture)
+    return from_repository(
+        aptrepo.Repository(REPOSITORY.format(suite=suite), suite, KEY, FINGERPRINT), architecture, downloads
+    )
+
+
+def from_file(deb: Path, architecture: str) -> Package:
+    """A .deb on this machine."""
+    if not deb.is_file():
+        raise BuildError(f"--zerotier {deb}: there is no such file")
+    version = _checked(deb, architecture, f"--zerotier {deb}")
+    return Package(deb.resolve(), version, file_digest(deb), "file")
+
+
+def from_repository(repository: aptrepo.Repository, architecture: str, downloads: Path) -> Package:
+    """The newest .deb of an apt repository; the image gets that repository as a source of updates."""
+    try:
+        found = aptrepo.newest(repository, NAME, architecture, downloads)
+    except aptrepo.Unreachable as e:
+        raise BuildError(f"ZeroTier's package cannot be had: {e.message}", _ways_out(repository)) from None
+    version = _checked(found.path, architecture, found.url)
+    sources = (
+        f"Types: deb\nURIs: {repository.url}\nSuites: {repository.suite}\nComponents: main\n"
+        f"Signed-By: /{KEYRING}\n"
+    )
+    files = {KEYRING: Entry(0o644, found.key), SOURCES: Entry(0o644, sources.encode())}
+    return Package(found.path, version, found.sha256, "repository", files)
+
+
+def _ways_out(repository: aptrepo.Repository) -> str:
+    return (
+        f"fetch the .deb on a machine that reaches {repository.url}/pool/ and name it: --zerotier PATH.deb; "
+        "`make demo` uses a stand-in of its own, which is good for the lab only"
+    )
+
+
+def _checked(deb: Path, architecture: str, label: str) -> str:
+    """Its version, once we know that it is ZeroTier for this architecture."""
+    try:
+        text = run(["dpkg-deb", "--field", deb, "Package", "Version", "Architecture"])
+    except CommandError as e:
+        reason = (e.output.strip().splitlines() or ["dpkg-deb cannot read it"])[-1]
+        raise BuildError(f"{label}: no Debian package: {reason}") from None
+    fields = dict(line.split(": ", 1) for line in text.splitlines() if ": " in line)
+    if fields.get("Package") != NAME:
+        raise BuildError(f"{label}: a package named {fields.get('Package')!r}, where {NAME!r} is needed")
+    if fields.get("Architecture") not in (architecture, "all"):
+        raise BuildError(f"{label}: built for {fields.get('Architecture')}, where {architecture} is needed")
+    return fields["Version"]
