@@ -42,3 +42,4 @@ class Paths:
         self.consoles = root / "sys/class/tty/console/active"
         self.tun = Path("/dev/net/tun")
         self.sysctl = Path("/proc/sys")
+        self.interfaces = Path("/sys/class/net")

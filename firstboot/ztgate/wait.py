@@ -10,6 +10,7 @@ from typing import Protocol, TypeVar
 from .errors import WaitingError
 
 T = TypeVar("T")
+QUIET = 3.0  # seconds before a wait is worth a word
 
 
 class Clock(Protocol):
@@ -55,9 +56,10 @@ def until(
 ) -> T:
     """The first answer of check that is not WaitingError; after `seconds` its last WaitingError passes on.
 
-    The reason goes to say() each time it changes.
+    The reason goes to say() each time it changes; not at once, as most waits are over in a moment.
     """
-    end = clock.now() + seconds
+    start = clock.now()
+    end = start + seconds
     said = ""
     for pause in pauses(first, longest):
         try:
@@ -66,7 +68,7 @@ def until(
             left = end - clock.now()
             if left <= 0:
                 raise
-            if reason.message != said:
+            if reason.message != said and clock.now() - start >= QUIET:
                 said = reason.message
                 say(said)
             clock.sleep(min(pause, left))

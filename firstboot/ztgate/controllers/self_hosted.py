@@ -25,16 +25,24 @@ class SelfHosted:
     def network(self, network: str) -> Network:
         """GET /controller/network/<id>."""
         try:
-            self.api.request("GET", "/controller")
+            data = self.api.request("GET", f"/controller/network/{network}")
         except StatusError as error:
             if error.code == 404:
-                raise ZtgateError(
-                    f"{self.api.host} is a ZeroTier node without a controller",
-                    "zerotier-one has none from 1.16 on: use 1.14.2 there, or controller.kind central-v1",
-                ) from None
+                self._require_controller(network)
             raise in_words(error, network, self.api.host, WHERE_TOKEN) from None
-        data = self._call(network, "GET", f"/controller/network/{network}")
         return Network(network, pick(data, NETWORK_KEYS))
+
+    def _require_controller(self, network: str) -> None:
+        """A node without a controller answers 404 to everything."""
+        try:
+            self.api.request("GET", "/controller")
+        except StatusError as error:
+            if error.code != 404:
+                raise in_words(error, network, self.api.host, WHERE_TOKEN) from None
+            raise ZtgateError(
+                f"{self.api.host} is a ZeroTier node without a controller",
+                "zerotier-one has none from 1.16 on: use 1.14.2 there, or controller.kind central-v1",
+            ) from None
 
     def members(self, network: str) -> dict[str, Member]:
         """The list of node ids, then each member."""

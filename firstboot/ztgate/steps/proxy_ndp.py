@@ -19,13 +19,15 @@ UNIT = "ztgate-ndppd.service"
 # The kernel's own limit for a neighbour table is 1024; leave room for others.
 MOST = 512
 
+# Milliseconds. ttl is also how long ndppd remembers that nobody answered, and a member's first answer can take
+# a second while ZeroTier finds out who listens: with the usual 30 s a new member would have no IPv6 for as long.
 _NDPPD = """\
 # Written by ztgate. Made for {zt} as interface number {index}: a new one needs a new start.
 route-ttl 30000
 proxy {wan} {{
     router yes
-    timeout 500
-    ttl 30000
+    timeout 1500
+    ttl 3000
     rule {subnet} {{
         iface {zt}
     }}
@@ -91,7 +93,7 @@ def run(machine: Machine, wan: str, network: Network, subnet: IPv6Network, node:
     nodes = (node, *machine.service.peers())
     machine.do(plan_proxies(known_members(subnet, nodes, seen), present, wan, subnet))
 
-    index = (store.read_text(machine.paths.root / "sys/class/net" / zt / "ifindex") or "?").strip()
+    index = (store.read_text(machine.paths.interfaces / zt / "ifindex") or "?").strip()
     conf = machine.paths.ndppd_conf
     changed = machine.do(
         write_if_changed(

@@ -60,7 +60,7 @@ def run(machine: Machine) -> Wan:
 
 def _accept_advertisements(machine: Machine, name: str) -> None:
     paths = machine.paths
-    index = (store.read_text(paths.root / "sys/class/net" / name / "ifindex") or "").strip()
+    index = (store.read_text(paths.interfaces / name / "ifindex") or "").strip()
     files = network_file(store.read_text(paths.netif_links / index) or "") if index else ()
     ours = paths.networkd_run / f"{files[0].name}.d" / DROP_IN if files else None
     texts = [store.read_text(file) or "" for file in (*files, ours) if file]
