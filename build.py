@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parent
 
 def main(argv: list[str]) -> int:
     """One command line to an exit status; the only place where errors are printed."""
-    options = parser().parse_args(argv)
+    options = parse(argv)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # an exception, so that everything is tidied up
     try:
         if not venv.inside(ROOT):
@@ -40,6 +40,14 @@ def main(argv: list[str]) -> int:
 def say(text: str) -> None:
     """A line for the person at the terminal; stdout is for results."""
     print(f"ztgate: {text}", file=sys.stderr)
+
+
+def parse(argv: list[str]) -> argparse.Namespace:
+    """The command line; what comes after `demo` is the lab's to read."""
+    own, lab = (argv[:1], argv[1:]) if argv[:1] == ["demo"] else (argv, [])
+    options = parser().parse_args(own)
+    options.arguments = lab
+    return options
 
 
 def parser() -> argparse.ArgumentParser:
@@ -73,8 +81,7 @@ def parser() -> argparse.ArgumentParser:
     setup = add(set_up, "setup", "install what building needs: Debian packages and .venv")
     setup.add_argument("--all", action="store_true", help="also what the demo and the tests need")
     add(build_standin, "standin", "build the lab's stand-in for ZeroTier and print its path")
-    demo = add(run_demo, "demo", "boot the gateway in a virtual internet and show that it routes")
-    demo.add_argument("arguments", nargs=argparse.REMAINDER)
+    add(run_demo, "demo", "boot the gateway in a virtual internet and show that it routes")
     command = add(run_command, "run", "run a program in ztgate's Python environment")
     command.add_argument("command", nargs=argparse.REMAINDER)
     return top
