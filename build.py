@@ -143,8 +143,12 @@ def run_demo(options: argparse.Namespace) -> int:
     """The lab's demonstration."""
     host.ensure([host.DEMO], say)
     from lab import demo
+    from lab.errors import LabError
 
-    return int(demo.main(options.arguments))
+    try:
+        return demo.main(options.arguments)
+    except LabError as e:
+        raise BuildError(e.message, e.hint) from None
 
 
 def run_command(options: argparse.Namespace) -> None:
