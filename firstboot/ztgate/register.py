@@ -36,6 +36,11 @@ class Want:
     old_subnet: IPv6Network | None = None
 
     @property
+    def gone(self) -> IPv6Network | None:
+        """Our /80 from before, if it is no longer wanted."""
+        return None if self.old_subnet == self.subnet else self.old_subnet
+
+    @property
     def rfc4193(self) -> IPv6Address:
         """The gateway's own RFC 4193 address: the next hop of ::/0."""
         return derive.rfc4193(self.network, self.node)
@@ -58,9 +63,8 @@ def plan_ranges(settings: Settings, want: Want, avoid: IPv4Network) -> Settings:
         routes = [*routes, {"target": str(lan), "via": None}]
         pools = [*pools, {"ipRangeStart": str(lan[10]), "ipRangeEnd": str(lan[250])}]
         changes["v4AssignMode"] = {**(settings.get("v4AssignMode") or {}), "zt": True}
-    if want.old_subnet and want.old_subnet != want.subnet:
-        routes = [row for row in routes if row.get("via") or _target(row) != want.old_subnet]
-        pools = [row for row in pools if not _pool_in(row, want.old_subnet)]
+    if want.gone:
+        pools = [row for row in pools if not _pool_in(row, want.gone)]
     if want.subnet:
         if not any(_target(row) == want.subnet and not row.get("via") for row in routes):
             routes = [*routes, {"target": str(want.subnet), "via": None}]
@@ -154,7 +158,7 @@ def _keeps(text: str, want: Want) -> bool:
     address = ip_address(_bare(text))
     if isinstance(address, IPv4Address):
         return False
-    return not (want.old_subnet and want.old_subnet != want.subnet and address in want.old_subnet)
+    return not (want.gone and address in want.gone)
 
 
 def _bare(text: str) -> str:
@@ -164,8 +168,8 @@ def _bare(text: str) -> str:
 
 def plan_renumbering(members: Iterable[Member], want: Want) -> dict[str, Settings]:
     """Members that still have an address of our old /80: without its route that address would become a /0."""
-    old = want.old_subnet
-    if old is None or old == want.subnet:
+    old = want.gone
+    if old is None:
         return {}
     plans = {}
     for member in members:
@@ -174,6 +178,17 @@ def plan_renumbering(members: Iterable[Member], want: Want) -> dict[str, Setting
         if kept != texts and member.node != want.node:
             plans[member.node] = {"ipAssignments": kept}
     return plans
+
+
+def plan_cleanup(settings: Settings, want: Want) -> Settings:
+    """Remove the route of a /80 that is gone: last of all.
+
+    An address that has lost its range becomes a /0 as long as ::/0 is there, and ZeroTier 1.14.1 leaves that
+    in the kernel for good, the gateway's included: an on-link default route into the tunnel.
+    """
+    routes = _rows(settings, "routes")
+    kept = [row for row in routes if row.get("via") or _target(row) != want.gone]
+    return {"routes": kept} if kept != routes else {}
 
 
 def orphans(members: Iterable[Member], settings: Settings) -> list[tuple[str, str]]:

@@ -19,8 +19,8 @@ UNIT = "ztgate-ndppd.service"
 # The kernel's own limit for a neighbour table is 1024; leave room for others.
 MOST = 512
 
-# Milliseconds. ttl is also how long ndppd remembers that nobody answered, and a member's first answer can take
-# a second while ZeroTier finds out who listens: with the usual 30 s a new member would have no IPv6 for as long.
+# Milliseconds. ttl is also how long ndppd remembers that nobody answered, and a member's first answer can
+# take a second while ZeroTier finds out who listens: with the usual 30 s a new member waits as long.
 _NDPPD = """\
 # Written by ztgate. Made for {zt} as interface number {index}: a new one needs a new start.
 route-ttl 30000

@@ -8,7 +8,7 @@ from typing import Any
 from .. import register
 from ..actions import WriteMember, WriteNetwork
 from ..config import Config
-from ..controllers.base import Controller, Member
+from ..controllers.base import Controller
 from ..errors import ZtgateError
 from ..machine import Machine
 from ..register import Want
@@ -57,7 +57,7 @@ def run(machine: Machine, config: Config, want: Want, wan: IPv4Network, state: S
         _check_member(machine, controller, want, changes)
     for node, change in register.plan_renumbering(members.values(), want).items():
         machine.do([WriteMember(node, change, "drop an address of the prefix that is gone")])
-    _warn_of_orphans(machine, members, settings)
+    _finish(machine, controller, want, settings)
     subnet = str(want.subnet or "")
     registered = fingerprint(config, want.node, want.subnet)
     warnings = tuple(machine.warnings)
@@ -94,7 +94,13 @@ def _must_be_same(keys: list[str]) -> None:
         )
 
 
-def _warn_of_orphans(machine: Machine, members: dict[str, Member], settings: register.Settings) -> None:
+def _finish(machine: Machine, controller: Controller, want: Want, settings: register.Settings) -> None:
+    """The old range goes when nobody has an address of it any more."""
+    changes = register.plan_cleanup(settings, want)
+    if changes:
+        machine.do([WriteNetwork(changes, "remove the range of the prefix that is gone")])
+    members = controller.members(want.network)
+    settings = {**settings, **changes}
     for node, address in register.orphans(members.values(), settings):
         machine.warn(
             f"member {node}: its address {address} is in none of the network's ranges; remove it there"
