@@ -110,7 +110,7 @@ def nothing_lost(scene: Scene) -> str:
     lost = list(differences(scene.before["network"], now["network"]))
     for node, member in scene.before["members"].items():
         for key in ("authorized", "name", "tags", "capabilities", "noAutoAssignIps", "activeBridge"):
-            if now["members"].get(node, {}).get(key) != member[key]:
+            if now["members"].get(node, {}).get(key) != member.get(key):
                 lost.append(f"member {node}: {key}")
         if not set(member["ipAssignments"]) <= set(now["members"].get(node, {}).get("ipAssignments", [])):
             lost.append(f"member {node}: ipAssignments")
