@@ -73,7 +73,7 @@ def missing(verbs: Iterable[str]) -> list[Need]:
 
 
 def ensure(verbs: Iterable[str], say: Callable[[str], None]) -> None:
-    """Install what is missing, announced by name; without root or sudo, one error with the command to type."""
+    """Install what is missing, announced by name; without root or sudo, one error with the command."""
     lacking = missing(verbs)
     if lacking:
         install(lacking, say)

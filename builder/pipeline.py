@@ -8,7 +8,7 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -171,20 +171,24 @@ def resume(
 ) -> tuple[list[StageResult], dict[str, Path]]:
     """Run the stages that the cache does not have; all of these are verified before the first one runs."""
     ids: dict[str, str] = {}
-    wanted: list[tuple[Stage, Inputs]] = []
     for stage in stages:
-        inputs: Inputs = {**stage.inputs(), **{f"stage {name}": ids[name] for name in stage.needs}}
-        ids[stage.name] = identity(stage.name, inputs)
-        wanted.append((stage, inputs))
-    for stage, _ in wanted:
+        ids[stage.name] = identity(stage.name, _inputs(stage, ids))
         if stage.name in always or store.find(stage.name, ids[stage.name]) is None:
             stage.verify()
     results: list[StageResult] = []
     artifacts: dict[str, Path] = {}
-    for stage, inputs in wanted:
+    for stage in stages:
+        # Looked at anew: somebody may have edited an overlay while the base was being made.
+        inputs = _inputs(stage, ids)
+        ids[stage.name] = identity(stage.name, inputs)
         result = _one(stage, inputs, ids[stage.name], store, observer, artifacts, stage.name in always)
         results.append(result)
     return results, artifacts
+
+
+def _inputs(stage: Stage, ids: Mapping[str, str]) -> Inputs:
+    """All that a stage depends on: its own inputs and the stages that it needs."""
+    return {**stage.inputs(), **{f"stage {name}": ids[name] for name in stage.needs}}
 
 
 def _one(
