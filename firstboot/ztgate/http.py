@@ -152,6 +152,8 @@ def _why(text: str) -> str:
         "name resolution": "its name cannot be resolved",
         "refused": "connection refused",
         "unreachable": "no route to it",
+        "No route to host": "no route to it",
+        "timed out": "no answer in time",
         "reset": "connection reset",
     }
     return next((word for part, word in causes.items() if part in text), "no connection")

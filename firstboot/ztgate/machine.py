@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 from . import run, store
 from .actions import Action, CallService, Command, Overwrite, SetSysctl, WriteFile, WriteMember, WriteNetwork
@@ -39,9 +39,9 @@ class Machine:
         self.warnings: list[str] = []
         self.probe = probe
 
-    def run(self, argv: Iterable[str], stdin: str | None = None) -> str:
-        """Run a tool that only reads; CommandError when it fails."""
-        return run.run(tuple(argv), stdin=stdin)
+    def run(self, argv: Sequence[str], stdin: str | None = None) -> str:
+        """Run a tool and return its output; CommandError when it fails."""
+        return run.expect_success(argv, *self.probe(argv, stdin=stdin))
 
     def say_waiting(self, reason: str) -> None:
         """Tell people what this is waiting for."""
@@ -69,7 +69,7 @@ class Machine:
     def _perform(self, action: Action) -> None:
         match action:
             case Command():
-                run.run(action.argv, stdin=action.stdin)
+                self.run(action.argv, stdin=action.stdin)
             case WriteFile():
                 store.write(action.path, action.content, action.mode)
             case SetSysctl():

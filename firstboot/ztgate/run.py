@@ -25,9 +25,8 @@ class CommandError(ZtgateError):
         super().__init__(f"`{shlex.join(argv)}` failed ({status}): {' / '.join(last) or 'no output'}", hint)
 
 
-def run(argv: Sequence[str], *, stdin: str | None = None, timeout: float = 60) -> str:
-    """Run argv with a clean environment and return its output; CommandError when it fails."""
-    status, output = probe(argv, stdin=stdin, timeout=timeout)
+def expect_success(argv: Sequence[str], status: int, output: str) -> str:
+    """The output of a finished tool; CommandError when it failed."""
     if status != 0:
         tool = argv[0]
         hint = f"apt install {PACKAGES[tool]}" if status == 127 and tool in PACKAGES else ""
