@@ -1,0 +1,172 @@
+"""A machine that is all pretence: files below a temporary folder, tools, service and controller in memory."""
+
+from collections.abc import Callable
+from ipaddress import IPv6Network
+from pathlib import Path
+from typing import Any
+
+from ztgate import configfile, derive
+from ztgate.controllers.base import MEMBER_KEYS, NETWORK_KEYS, Member, Network, pick
+from ztgate.machine import Machine
+from ztgate.paths import Paths
+
+NETWORK = "116be780b4870839"
+NODE = "116be780b4"
+TOKEN = "Zq8nYb4mKc1vRt7uWx2pLs9dFg3hJa5e"
+GOOD = f"""\
+network: {NETWORK}
+controller:
+  token: "{TOKEN}"
+"""
+LINKS = """[{"ifname":"ens3","flags":["BROADCAST","UP","LOWER_UP"],"link_type":"ether","addr_info":[
+ {"family":"inet","local":"203.0.1.10","prefixlen":24,"scope":"global"},
+ {"family":"inet6","local":"2600:db8:0:1:5054:ff:fe12:3456","prefixlen":64,"scope":"global","dynamic":true},
+ {"family":"inet6","local":"fe80::5054:ff:fe12:3456","prefixlen":64,"scope":"link"}]}]"""
+ROUTES4 = '[{"dst":"default","gateway":"203.0.1.1","dev":"ens3","protocol":"dhcp","metric":1024,"flags":[]}]'
+ROUTES6 = """[{"dst":"2600:db8:0:1::/64","dev":"ens3","protocol":"ra","metric":512,"flags":[]},
+ {"dst":"default","gateway":"fe80::1","dev":"ens3","protocol":"ra","metric":512,"flags":[]}]"""
+
+
+class FakeClock:
+    """Time that passes only in sleep()."""
+
+    def __init__(self) -> None:
+        self.time = 40.0
+        self.slept: list[float] = []
+
+    def now(self) -> float:
+        return self.time
+
+    def sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+        self.time += seconds
+
+
+class FakeTools:
+    """ip, nft, ping and systemctl: what they print, and what they were asked."""
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[str, ...]] = []
+        self.links, self.routes4, self.routes6 = LINKS, ROUTES4, ROUTES6
+        self.loaded = ""
+        self.proxies: list[str] = []
+        self.pings: Callable[[str], bool] = lambda host: True
+
+    def __call__(self, argv: Any, *, stdin: str | None = None, timeout: float = 60) -> tuple[int, str]:
+        argv = tuple(argv)
+        self.calls.append(argv)
+        match argv:
+            case ("ip", "-j", "addr", "show"):
+                return 0, self.links
+            case ("ip", "-j", "-4", "route", "show"):
+                return 0, self.routes4
+            case ("ip", "-j", "-6", "route", "show"):
+                return 0, self.routes6
+            case ("nft", "-f", "-"):
+                self.loaded = stdin or ""
+            case ("nft", "list", "chain", _, _, name):
+                return (0 if name in self.loaded else 1), ""
+            case ("ping", *_, host):
+                return (0 if self.pings(host) else 1), ""
+            case ("ip", "-6", "neigh", "add", "proxy", address, *_):
+                self.proxies.append(address)
+            case ("ip", "-6", "-j", "neigh", "show", "proxy"):
+                return 0, str([{"dst": a, "dev": "ens3"} for a in self.proxies]).replace("'", '"')
+            case ("ip", "-6", "-j", "neigh", *_):
+                return 0, "[]"
+        return 0, ""
+
+
+class FakeController:
+    """A controller that keeps what it is told."""
+
+    def __init__(self, settings: dict[str, Any] | None = None) -> None:
+        self.settings = settings if settings is not None else {}
+        self.member: dict[str, dict[str, Any]] = {}
+        self.calls = 0
+
+    def network(self, network: str) -> Network:
+        self.calls += 1
+        return Network(network, pick(self.settings, NETWORK_KEYS))
+
+    def members(self, network: str) -> dict[str, Member]:
+        self.calls += 1
+        return {
+            node: Member(node, str(data.get("name", "")), pick(data, MEMBER_KEYS))
+            for node, data in self.member.items()
+        }
+
+    def write_network(self, network: str, changes: dict[str, Any]) -> None:
+        self.calls += 1
+        self.settings.update(changes)
+
+    def write_member(self, network: str, node: str, changes: dict[str, Any]) -> None:
+        self.calls += 1
+        self.member.setdefault(node, {}).update(changes)
+
+
+class FakeService:
+    """ZeroTier's local service as the controller above makes it."""
+
+    def __init__(self, controller: FakeController) -> None:
+        self.controller = controller
+        self.joined = False
+        self.flags: dict[str, Any] = {}
+
+    def call(self, method: str, path: str, body: dict[str, Any] | None = None) -> tuple[int, Any]:
+        if path == "/status":
+            return 200, {"address": NODE, "config": {"settings": {"primaryPort": 9993}}}
+        if path == "/peer":
+            return 200, [
+                {"address": "54f03b7f83", "role": "LEAF"},
+                {"address": "aaaaaaaaaa", "role": "PLANET"},
+            ]
+        if path.startswith("/network/") and method == "POST":
+            self.joined, self.flags = True, body or {}
+            return 200, {}
+        if path.startswith("/network/"):
+            return (200, self._network()) if self.joined else (404, {})
+        return 404, {}
+
+    def _network(self) -> dict[str, Any]:
+        own = self.controller.member.get(NODE, {})
+        addresses = [f"{a}/24" for a in own.get("ipAssignments", []) if ":" not in a]
+        for row in self.controller.settings.get("routes", []):
+            if str(row["target"]).endswith("/80"):
+                addresses.append(f"{derive.member_address(IPv6Network(row['target']), NODE)}/80")
+        return {
+            "id": NETWORK,
+            "status": "OK" if own.get("authorized") else "ACCESS_DENIED",
+            "portDeviceName": "ztshpwbcen",
+            "mtu": 1390,
+            "assignedAddresses": addresses,
+            "routes": self.controller.settings.get("routes", []),
+            **self.flags,
+        }
+
+
+def machine(root: Path, controller: FakeController | None = None, text: str = GOOD) -> Machine:
+    """A machine with a configuration on its FAT partition."""
+    paths = Paths(root)
+    paths.tun = Path("/dev/null")
+    paths.sysctl = root / "proc/sys"
+    paths.interfaces = root / "sys/class/net"
+    paths.fat.mkdir(parents=True, exist_ok=True)
+    paths.synchronized.parent.mkdir(parents=True, exist_ok=True)
+    paths.synchronized.touch()
+    if text:
+        paths.fat_config.write_text(text)
+    made = Machine(paths, clock=FakeClock(), probe=FakeTools())
+    made.service.call = FakeService(controller or FakeController()).call  # type: ignore[method-assign]
+    return made
+
+
+def tools(made: Machine) -> FakeTools:
+    """The pretended tools of a machine."""
+    assert isinstance(made.probe, FakeTools)
+    return made.probe
+
+
+def found(made: Machine) -> configfile.Found:
+    """Its configuration."""
+    return configfile.find(made.paths)

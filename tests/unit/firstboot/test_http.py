@@ -1,0 +1,174 @@
+"""Retries, pauses, and what people are told."""
+
+import email.utils
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import requests
+from ztgate import http
+from ztgate.controllers.central_v1 import CentralV1
+from ztgate.controllers.self_hosted import SelfHosted
+from ztgate.errors import WaitingError, ZtgateError
+from ztgate.wait import pauses, until
+
+from .support import TOKEN, FakeClock
+
+Reply = tuple[int, str] | tuple[int, str, dict[str, str]] | Exception
+NET = "116be780b4870839"
+
+
+class Session:
+    """Answers in turn; the last answer for ever."""
+
+    def __init__(self, *replies: Reply) -> None:
+        self.replies = list(replies)
+        self.asked: list[tuple[str, str, dict[str, Any]]] = []
+
+    def request(self, method: str, url: str, **options: Any) -> requests.Response:
+        self.asked.append((method, url, options))
+        reply = self.replies.pop(0) if len(self.replies) > 1 else self.replies[0]
+        if isinstance(reply, Exception):
+            raise reply
+        made = requests.Response()
+        made.status_code, made._content = reply[0], reply[1].encode()
+        if len(reply) > 2:
+            made.headers.update(reply[2])
+        return made
+
+
+def api(
+    *replies: Reply, headers: dict[str, str] | None = None
+) -> tuple[http.Api, Session, FakeClock, list[str]]:
+    session, clock, said = Session(*replies), FakeClock(), list[str]()
+    made = http.Api(
+        "https://c.lab/api/v1", headers or {}, ca_file="/ca.pem", clock=clock, say=said.append,
+        session=session,  # type: ignore[arg-type]
+    )  # fmt: skip
+    return made, session, clock, said
+
+
+def test_success_needs_one_call() -> None:
+    made, session, clock, _ = api((200, '{"a": 1}'))
+    assert made.request("POST", "/network/x", {"b": 2}) == {"a": 1}
+    method, url, options = session.asked[0]
+    assert (method, url, options["data"]) == ("POST", "https://c.lab/api/v1/network/x", '{"b": 2}')
+    assert (options["verify"], options["allow_redirects"]) == ("/ca.pem", False)
+    assert clock.slept == []
+
+
+def test_trouble_is_retried_with_growing_pauses() -> None:
+    refused = requests.ConnectionError("HTTPSConnectionPool(...): [Errno 111] Connection refused")
+    made, session, clock, said = api((503, ""), refused, requests.Timeout(), (200, ""))
+    assert made.request("GET", "/x") == {}
+    assert len(session.asked) == 4
+    assert clock.slept[0] < clock.slept[1] < clock.slept[2] * 1.01
+    assert "has trouble (503)" in said[0] and "connection refused" in said[1] and "in time" in said[2]
+
+
+def test_retry_after_is_obeyed() -> None:
+    made, _, clock, said = api((429, "", {"Retry-After": "17"}), (200, ""))
+    made.request("GET", "/x")
+    assert clock.slept == [17.0]
+    assert "fewer calls" in said[0]
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"), [("5", 5.0), ("", 0.0), ("soon", 0.0), (email.utils.formatdate(1007), 7.0)]
+)
+def test_retry_after_header(value: str, expected: float) -> None:
+    assert http.retry_after(value, now=1000.0) == expected
+
+
+def test_patience_ends_and_the_run_begins_again() -> None:
+    made, session, clock, _ = api((500, ""))
+    with pytest.raises(WaitingError, match="has trouble"):
+        made.request("GET", "/x")
+    assert clock.time - 40 <= http.PATIENCE
+    assert 5 <= len(session.asked) <= 12
+
+
+def test_pauses_grow_to_a_limit_and_differ() -> None:
+    taken = [pause for pause, _ in zip(pauses(1.0, 30.0), range(12), strict=False)]
+    assert 0.6 < taken[0] < 1.4 and 20 < taken[-1] <= 30
+    assert len(set(taken[:5])) == 5
+
+
+@pytest.mark.parametrize(
+    ("kind", "code", "words"),
+    [
+        (CentralV1, 401, "does not accept the token"),
+        (CentralV1, 403, "may not administer network"),
+        (CentralV1, 404, "knows no network"),
+        (SelfHosted, 401, "does not accept the token"),
+        (SelfHosted, 404, "without a controller"),
+    ],
+)
+def test_refusals_in_words(kind: Callable[[http.Api], CentralV1 | SelfHosted], code: int, words: str) -> None:
+    made, _, clock, _ = api((code, ""), headers={"Authorization": f"token {TOKEN}"})
+    with pytest.raises(ZtgateError, match=words) as caught:
+        kind(made).network(NET)
+    assert not isinstance(caught.value, WaitingError) and clock.slept == []
+    assert TOKEN not in caught.value.message + caught.value.hint + repr(caught.value)
+
+
+def test_self_hosted_without_this_network() -> None:
+    made, *_ = api((404, ""), (200, '{"controller": true}'))
+    with pytest.raises(ZtgateError, match="knows no network"):
+        SelfHosted(made).network(NET)
+
+
+@pytest.mark.parametrize(
+    ("text", "words", "hint"),
+    [
+        ("certificate verify failed: unable to get local issuer certificate", "signed by nobody", "ca-file"),
+        ("certificate verify failed: certificate is not yet valid", "not valid at this time", "clock"),
+        ("Hostname mismatch, certificate is not valid for 'c.lab'", "for another name", "url"),
+        ("[SSL: WRONG_VERSION_NUMBER] wrong version number", "does not speak TLS", "http://"),
+    ],
+)
+def test_tls_errors_in_words(text: str, words: str, hint: str) -> None:
+    made, _, clock, _ = api(requests.exceptions.SSLError(text))
+    with pytest.raises(ZtgateError, match=words) as caught:
+        made.request("GET", "/x")
+    assert hint in caught.value.hint and clock.slept == []
+
+
+def test_a_web_page_is_no_api() -> None:
+    made, *_ = api((200, "<html>"))
+    with pytest.raises(ZtgateError, match="not JSON"):
+        made.request("GET", "/x")
+
+
+def test_central_speaks_of_config() -> None:
+    member = (
+        '[{"id": "116be780b4870839-54f03b7f83", "nodeId": "54f03b7f83", "name": "a",'
+        ' "config": {"authorized": true, "ipAssignments": ["10.0.0.7"], "identity": "x"}}]'
+    )
+    made, session, *_ = api(
+        (200, '{"id": "x", "config": {"mtu": 2800, "name": "n"}}'), (200, member), (200, "{}")
+    )
+    central = CentralV1(made)
+    assert central.network(NET).settings == {"mtu": 2800}
+    found = central.members(NET)["54f03b7f83"]
+    assert (found.name, found.addresses) == ("a", ("10.0.0.7",))
+    central.write_member(NET, "54f03b7f83", {"authorized": True, "name": "gw"})
+    assert session.asked[-1][2]["data"] == '{"config": {"authorized": true}, "name": "gw"}'
+    assert session.asked[-1][1].endswith("/network/116be780b4870839/member/54f03b7f83")
+
+
+def test_until_speaks_only_of_long_waits_and_of_news() -> None:
+    clock, said = FakeClock(), list[str]()
+    reasons = iter(["a"] * 6 + ["b", "b", "c"])
+
+    def check() -> None:
+        reason = next(reasons, None)
+        if reason:
+            raise WaitingError(reason)
+
+    until(check, seconds=60, clock=clock, say=said.append)
+    assert said == ["a", "b", "c"]
+    said.clear()
+    reasons = iter(["a"])
+    until(check, seconds=60, clock=clock, say=said.append)
+    assert said == []
