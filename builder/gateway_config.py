@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 import tempfile
 from pathlib import Path
@@ -133,8 +134,7 @@ def configure(image: Path, config: Path) -> None:
         source.touch(mode=0o600)
         source.write_text(text, encoding="utf-8")
         _mtools("mcopy", "-o", "-i", drive, source, f"::{UNFINISHED}")
-    if _exists(drive, NAME):
-        _mtools("mdel", "-i", drive, f"::{NAME}")
+    _forget(image, offset, NAME)
     _mtools("mren", "-i", drive, f"::{UNFINISHED}", f"::{NAME}")
 
 
@@ -155,16 +155,23 @@ def firmware_offset(image: Path) -> int:
     raise BuildError(f"{image}: no ztgate image: it has no FAT partition labelled {LABEL}", hint)
 
 
-def _exists(drive: str, name: str) -> bool:
+def _forget(image: Path, offset: int, name: str) -> None:
+    """Delete a file and what was in it: an older token must not stay in the free space."""
+    drive = f"{image}@@{offset}"
     try:
-        _mtools("mdir", "-b", "-i", drive, f"::{name}")
+        where = _mtools("mshowfat", "-i", drive, f"::{name}")
     except CommandError:
-        return False
-    return True
+        return  # there is none
+    with image.open("r+b") as disk:
+        for first, last in re.findall(r"<(\d+)(?:-(\d+))?>", where):
+            for at, size in partitions.fat_clusters(disk, offset, int(first), int(last or first)):
+                disk.seek(at)
+                disk.write(bytes(size))
+    _mtools("mdel", "-i", drive, f"::{name}")
 
 
-def _mtools(program: str, *arguments: str | Path) -> None:
+def _mtools(program: str, *arguments: str | Path) -> str:
     if which(program) is None:
         raise BuildError(f"{program} is not installed", "./build.py setup installs what is missing (mtools)")
     # Without the check for a geometry of floppy disks, and without what the user's own mtools.conf says.
-    run([program, *arguments], env={"MTOOLS_SKIP_CHECK": "1", "MTOOLSRC": "/dev/null"})
+    return run([program, *arguments], env={"MTOOLS_SKIP_CHECK": "1", "MTOOLSRC": "/dev/null"})

@@ -69,8 +69,9 @@ def _extended(path: Path, seen: tuple[Path, ...]) -> tuple[dict[str, Any], tuple
     base, seen = _extended(path.parent / str(parent), (*seen, path))
     base.pop("description", None)
     for key in ADDING:
-        if isinstance(base.get(key), list) and isinstance(data.get(key), list):
-            data[key] = [*base[key], *data[key]]
+        if key in base and key in data:
+            both = (base[key], data[key])
+            data[key] = next((x for x in both if not isinstance(x, list)), None) or [*both[0], *both[1]]
     return {**base, **data}, seen
 
 

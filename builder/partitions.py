@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 import uuid
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import BinaryIO
 
@@ -68,6 +69,16 @@ def fat_label(disk: BinaryIO, offset: int) -> str:
     if sector[510:512] != b"\x55\xaa" or sector[82:87] != b"FAT32":
         return ""
     return sector[71:82].decode("ascii", "replace").rstrip()
+
+
+def fat_clusters(disk: BinaryIO, offset: int, first: int, last: int) -> Iterator[tuple[int, int]]:
+    """Where clusters of a FAT32 file system lie on the disk: offset and size in bytes."""
+    sector = _at(disk, offset, SECTOR)
+    size, per_cluster, reserved, fats = struct.unpack_from("<HBHB", sector, 11)
+    (fat_size,) = struct.unpack_from("<I", sector, 36)
+    data = offset + (reserved + fats * fat_size) * size
+    for cluster in range(first, last + 1):
+        yield data + (cluster - 2) * per_cluster * size, per_cluster * size
 
 
 def _at(disk: BinaryIO, offset: int, size: int) -> bytes:
