@@ -22,6 +22,7 @@ def apply(machine: Machine, *, once: bool) -> int:
     with _alone(machine):
         for pause in pauses(1.0, 10.0):
             try:
+                _mount_fat(machine)
                 found = configfile.find(machine.paths)
                 outcome = reconcile.reconcile(machine, found)
             except WaitingError as reason:
@@ -39,6 +40,12 @@ def apply(machine: Machine, *, once: bool) -> int:
                 report.ready(machine, outcome)
             return READY
     raise AssertionError("pauses() never ends")
+
+
+def _mount_fat(machine: Machine) -> None:
+    """Try again what systemd gave up on: a slow disk, or a card that was put in late."""
+    if not machine.dry_run and machine.paths.fat.is_dir() and not machine.paths.fat.is_mount():
+        machine.probe(("systemctl", "--no-block", "start", "boot-firmware.mount"))
 
 
 @contextmanager
