@@ -1,0 +1,64 @@
+"""Two ends of a conversation, run inside namespaces by test_firewall.py; needs nothing but Python.
+
+talk.py serve PROTOCOL PORT             answers everybody with the address that they came from
+talk.py ask PROTOCOL HOST PORT [SOURCE] prints the answer and the TCP segment size; status 1 without one
+"""
+
+import contextlib
+import socket
+import sys
+import threading
+
+PATIENCE = 0.7  # seconds; everything is on this machine
+
+
+def serve(kind: int, port: int) -> None:
+    with socket.socket(socket.AF_INET6, kind) as server:
+        server.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+        server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        server.bind(("::", port))
+        if kind == socket.SOCK_DGRAM:
+            while True:
+                _, peer = server.recvfrom(100)
+                server.sendto(seen(peer[0]), peer)
+        server.listen()
+        while True:
+            connection, peer = server.accept()
+            with connection, contextlib.suppress(OSError):
+                connection.sendall(seen(peer[0]))
+
+
+def seen(address: str) -> bytes:
+    return address.removeprefix("::ffff:").encode()
+
+
+def ask(kind: int, host: str, port: int, source: str) -> None:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, kind) as client:
+        client.settimeout(PATIENCE)
+        if source:
+            client.bind((source, 0))
+        client.connect((host, port))
+        if kind == socket.SOCK_DGRAM:
+            client.send(b"?")
+        size = client.getsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG) if kind == socket.SOCK_STREAM else 0
+        print(client.recv(100).decode(), size)
+
+
+def main() -> int:
+    verb, protocol, *rest = sys.argv[1:]
+    kind = socket.SOCK_STREAM if protocol == "tcp" else socket.SOCK_DGRAM
+    if verb == "serve":
+        for port in rest[1:]:
+            threading.Thread(target=serve, args=(kind, int(port)), daemon=True).start()
+        serve(kind, int(rest[0]))
+    try:
+        ask(kind, rest[0], int(rest[1]), rest[2] if len(rest) > 2 else "")
+    except OSError as error:
+        print(error.strerror or "timed out")
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
