@@ -71,8 +71,8 @@ class Api:
                 with self._node.lock:
                     reply = handler(request, *parts)
         except ValueError as error:
-            text = f"[json.exception.parse_error.101] parse error: {error}"
-            return Response(500, dump({"error": 500, "description": text}))
+            text = f"[json.exception.parse_error.101] parse error at line 1, column 1: {error}"
+            return Response(500, f'{{"error": 500, "description": "{text}"}}')
         callback = request.query.get("jsonp")
         if callback is not None and reply.content_type == "application/json":
             return Response(reply.status, f"{callback}({reply.body or 'null'});", "application/javascript")
@@ -106,7 +106,7 @@ class Api:
     def _version(self) -> Json:
         major, minor, revision = VERSION
         numbers = {"versionMajor": major, "versionMinor": minor, "versionRev": revision, "versionBuild": 0}
-        return {"version": VERSION_TEXT, **numbers, "clock": now_ms(), "online": self._node.online}
+        return {"version": VERSION_TEXT, **numbers, "clock": now_ms(), "online": self._node.paths.online}
 
     def _health(self, _: Request) -> Response:
         return Response(200, dump(self._version()))
@@ -120,16 +120,16 @@ class Api:
             "allowTcpFallbackRelay": to_bool((settings or {}).get("allowTcpFallbackRelay"), True),
             "forceTcpRelay": to_bool((settings or {}).get("forceTcpRelay")),
             "homeDir": str(node.home.path),
-            "listeningOn": node.links.listening_on(),
+            "listeningOn": node.paths.links.listening_on(),
             "portMappingEnabled": to_bool((settings or {}).get("portMappingEnabled"), True),
             "primaryPort": self._port,
             "secondaryPort": to_int((settings or {}).get("secondaryPort")),
             "tertiaryPort": to_int((settings or {}).get("tertiaryPort")),
             "softwareUpdate": to_str((settings or {}).get("softwareUpdate"), "disable"),
             "softwareUpdateChannel": to_str((settings or {}).get("softwareUpdateChannel"), "release"),
-            "surfaceAddresses": sorted(set(node.surface.values())),
+            "surfaceAddresses": sorted(set(node.paths.surface.values())),
         }
-        planet = next((each for each in node.worlds.values() if not each.is_moon), None)
+        planet = next((each for each in node.paths.worlds.values() if not each.is_moon), None)
         planet_id, planet_time = world.DEFAULT_PLANET_ID, world.DEFAULT_PLANET_TIMESTAMP
         return Response(
             200,
@@ -191,16 +191,16 @@ class Api:
     # -- peers -----------------------------------------------------------------------------------------
 
     def _list_peers(self, _: Request) -> Response:
-        return Response(200, dump([_peer_json(peer) for peer in self._node.peers.values()]))
+        return Response(200, dump([_peer_json(peer) for peer in self._node.paths.peers.values()]))
 
     def _get_peer(self, _: Request, address: str) -> Response:
-        peer = self._node.peers.get(int(address, 16))
+        peer = self._node.paths.peers.get(int(address, 16))
         return Response(200, dump(_peer_json(peer)) if peer is not None else "{}")
 
     # -- moons -----------------------------------------------------------------------------------------
 
     def _moons(self) -> list[world.World]:
-        return [each for each in self._node.worlds.values() if each.is_moon]
+        return [each for each in self._node.paths.worlds.values() if each.is_moon]
 
     def _list_moons(self, _: Request) -> Response:
         return Response(200, dump([moon.as_json() for moon in self._moons()]))

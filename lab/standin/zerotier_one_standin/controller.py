@@ -14,7 +14,7 @@ log = logging.getLogger(__name__)
 
 _ONLINE = 120.0  # seconds after its last request during which a member is told of changes at once
 _KEY_SIZE = 16
-Send = Callable[[int, Json], None]
+Send = Callable[[int, Json], object]
 
 
 class Controller:
@@ -120,7 +120,7 @@ class Controller:
             self._new_key(nwid)
         if was_in != bool(new["authorized"]):
             self._push(nwid, without=() if tell_it else (node,))
-        elif tell_it and self._is_online(nwid, node):
+        elif tell_it and new["authorized"] and self._is_online(nwid, node):
             self._answer(nwid, node)
 
     def _new_key(self, nwid: int) -> None:
@@ -131,9 +131,9 @@ class Controller:
         return time.monotonic() - self._asked.get((nwid, node), -_ONLINE) < _ONLINE
 
     def _push(self, nwid: int, without: tuple[int, ...] = ()) -> None:
-        """Tell the members that are there; one that was never let in has to ask again by itself."""
-        for node in list(self.members[nwid]):
-            if node not in without and self._is_online(nwid, node):
+        """Tell the members that are there; one that is put out, or was never in, has to ask by itself."""
+        for node, member in list(self.members[nwid].items()):
+            if node not in without and member["authorized"] and self._is_online(nwid, node):
                 self._answer(nwid, node)
 
     def _answer(self, nwid: int, node: int) -> bool:

@@ -107,7 +107,7 @@ def _detach() -> None:
 
 def _carry_on(node: Node) -> None:
     """Frames in one thread, control in another, signals here."""
-    frames = threading.Thread(target=node.switch.run, args=(node.links,), name="frames", daemon=True)
+    frames = threading.Thread(target=node.switch.run, args=(node.paths.links,), name="frames", daemon=True)
     control = threading.Thread(target=node.run, name="control", daemon=True)
     for thread in (frames, control):
         thread.start()

@@ -35,22 +35,23 @@ def wanted_addresses(config: Config, settings: NetworkSettings) -> list[Inet]:
 
 def wanted_routes(
     config: Config, settings: NetworkSettings, managed: Iterable[Inet], device_ips: Iterable[IP]
-) -> dict[Inet, IP | None]:
+) -> dict[Inet, IP]:
     """The routes to set, by target: of two with the same target the first counts.
 
     Left out are those through this node itself, of a family in which the device has no address, and those
-    that the kernel makes by itself because an address has the same prefix length. The last rule is why an
-    address that was given /0 makes a default route disappear.
+    that the kernel makes by itself because an address has the same prefix length: an address that was given
+    /0 makes a default route disappear. Other routes without a next hop are left out as well, because the
+    kernel refuses the malformed request that the real daemon makes for them.
     """
     managed = list(managed)
     own = {*device_ips, *(each.ip for each in config.addresses)}
     families = {ip.version for ip in own}
-    wanted: dict[Inet, IP | None] = {}
+    wanted: dict[Inet, IP] = {}
     for target, via in config.routes:
         implied = any(each.bits == target.bits and target.contains(each.ip) for each in managed)
-        if not allowed(settings, target) or via in own or implied or target.ip.version not in families:
-            continue
-        wanted.setdefault(target, via)
+        refused = not allowed(settings, target) or via in own or target.ip.version not in families
+        if via is not None and not implied and not refused:
+            wanted.setdefault(target, via)
     return wanted
 
 
@@ -60,7 +61,7 @@ class Managed:
     def __init__(self, device: str, kernel: Netlink) -> None:
         self.device = device
         self.addresses: list[Inet] = []
-        self.routes: dict[Inet, IP | None] = {}
+        self.routes: dict[Inet, IP] = {}
         self._kernel = kernel
 
     def sync(self, config: Config, settings: NetworkSettings, online: bool) -> None:
@@ -74,8 +75,8 @@ class Managed:
                 self._kernel.remove_route(self.device, half, via)
         for target, via in wanted.items():
             self.routes.setdefault(target, via)  # a changed next hop never replaces the old one
-        for target, via in sorted(self.routes.items(), key=lambda route: route[1] is not None):
-            if online or via is None or not target.is_default:
+        for target, via in self.routes.items():
+            if online or not target.is_default:
                 self._add_route(target, via)
 
     def _sync_addresses(self, wanted: list[Inet]) -> None:
@@ -87,8 +88,8 @@ class Managed:
                 log.error("unable to add ip address %s: %s", address, netlink.reason(error))
         self.addresses = wanted
 
-    def _add_route(self, target: Inet, via: IP | None) -> None:
+    def _add_route(self, target: Inet, via: IP) -> None:
         for half in addresses.halves(target):
             error = self._kernel.add_route(self.device, half, via)
             if error not in (0, errno.EEXIST):
-                log.warning("route %s via %s: %s", half, via, netlink.reason(error))
+                log.info("route %s via %s: %s", half, via, netlink.reason(error))

@@ -14,7 +14,7 @@ def text(node: "Node") -> str:
         "# TYPE zt_peer_path_count gauge",
         *(
             f'zt_peer_path_count{{node_id="{peer.node:010x}",status="alive"}} {len(peer.paths)}'
-            for peer in node.peers.values()
+            for peer in node.paths.peers.values()
         ),
         "# HELP zt_num_networks number of networks this instance is joined to",
         "# TYPE zt_num_networks gauge",

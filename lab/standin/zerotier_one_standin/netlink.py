@@ -16,8 +16,8 @@ _RTM_NEWADDR, _RTM_DELADDR, _RTM_NEWROUTE, _RTM_DELROUTE = 20, 21, 24, 25
 _IFA_ADDRESS, _IFA_LOCAL, _IFA_BROADCAST = 1, 2, 4
 _IFA_F_PERMANENT = 0x80
 _RTA_DST, _RTA_OIF, _RTA_GATEWAY, _RTA_PRIORITY = 1, 4, 5, 6
-_TABLE_MAIN, _PROTO_STATIC, _SCOPE_LINK, _UNICAST = 254, 4, 253, 1
-_METRIC_VIA = 5000  # what ZeroTier gives a route through another node, so that physical ones win
+_TABLE_MAIN, _PROTO_STATIC, _UNICAST = 254, 4, 1
+_METRIC_VIA = 5000  # what ZeroTier gives its routes, so that physical ones win
 
 
 def _attribute(kind: int, data: bytes) -> bytes:
@@ -46,11 +46,11 @@ class Netlink:
         """Take an address off a device."""
         return self._address(_RTM_DELADDR, 0, device, address)
 
-    def add_route(self, device: str, target: Inet, via: IP | None) -> int:
-        """Add a route, with ZeroTier's metric when it has a next hop."""
+    def add_route(self, device: str, target: Inet, via: IP) -> int:
+        """Add a route through a next hop, with ZeroTier's metric."""
         return self._route(_RTM_NEWROUTE, _NLM_CREATE_EXCL, device, target, via)
 
-    def remove_route(self, device: str, target: Inet, via: IP | None) -> int:
+    def remove_route(self, device: str, target: Inet, via: IP) -> int:
         """Delete a route that add_route made."""
         return self._route(_RTM_DELROUTE, 0, device, target, via)
 
@@ -66,22 +66,19 @@ class Netlink:
             body += _attribute(_IFA_BROADCAST, (int(address.ip) | hosts).to_bytes(4, "big"))
         return self._request(kind, flags, body)
 
-    def _route(self, kind: int, flags: int, device: str, target: Inet, via: IP | None) -> int:
+    def _route(self, kind: int, flags: int, device: str, target: Inet, via: IP) -> int:
         try:
             index = socket.if_nametoindex(device)
         except OSError as error:
             return error.errno or 1
-        shift = max(target.width - target.bits, 0)
-        prefix = (int(target.ip) >> shift << shift).to_bytes(target.width // 8, "big")
-        scope = _SCOPE_LINK if via is None and target.ip.version == 4 else 0
         body = struct.pack(
             "=BBBBBBBBI",
-            *(_family(target.ip), target.bits, 0, 0, _TABLE_MAIN, _PROTO_STATIC, scope, _UNICAST, 0),
+            *(_family(target.ip), target.bits, 0, 0, _TABLE_MAIN, _PROTO_STATIC, 0, _UNICAST, 0),
         )
-        body += _attribute(_RTA_DST, prefix) + _attribute(_RTA_OIF, struct.pack("=I", index))
-        if via is not None:
-            body += _attribute(_RTA_GATEWAY, via.packed)
-            body += _attribute(_RTA_PRIORITY, struct.pack("=I", _METRIC_VIA))
+        # The target as it is: the kernel refuses one with host bits, and so it goes with the real daemon.
+        body += _attribute(_RTA_DST, target.ip.packed) + _attribute(_RTA_OIF, struct.pack("=I", index))
+        body += _attribute(_RTA_GATEWAY, via.packed)
+        body += _attribute(_RTA_PRIORITY, struct.pack("=I", _METRIC_VIA))
         return self._request(kind, flags, body)
 
     def _request(self, kind: int, flags: int, body: bytes) -> int:

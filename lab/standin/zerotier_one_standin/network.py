@@ -52,7 +52,7 @@ class Network:
         self.groups: frozenset[Group] = frozenset()
         self.subscribers: dict[int, frozenset[Group]] = {}
         self.last_request = 0.0
-        self.last_config = 0.0
+        self.answered = False  # whether the controller has said anything in this run
         self.likes_sent: dict[int, float] = {}
         self._tickets: dict[int, bytes] = {}
 

@@ -9,8 +9,8 @@ Job = tuple[float, Callable[[], None]]
 class Schedule:
     """Runs jobs when they are due; all of them are due at the beginning."""
 
-    def __init__(self, *groups: Iterable[Job]) -> None:
-        self._jobs = [job for group in groups for job in group]
+    def __init__(self, jobs: Iterable[Job]) -> None:
+        self._jobs = list(jobs)
         self._due = [0.0] * len(self._jobs)
 
     def pause(self) -> float:
