@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from pathlib import Path
 
 from . import store
@@ -27,12 +28,21 @@ class Console:
         store.write(self.last, text.encode())
         for device in self._devices():
             try:
-                # A new line before it: a login prompt may stand there.
-                with device.open("w", encoding="utf-8") as console:
-                    console.write(f"\r\n{text}\r\n")
+                _print(device, text)
             except OSError as error:
                 log.debug("console %s: %s", device, error)
 
     def _devices(self) -> list[Path]:
         names = (store.read_text(self.paths.consoles) or "").split()
         return [self.paths.root / "dev" / name for name in names]
+
+
+def _print(device: Path, text: str) -> None:
+    # NOCTTY: a service that takes a console as its terminal is hung up when getty comes to it.
+    # NONBLOCK: a serial line that nobody listens to must not stop the gateway.
+    descriptor = os.open(device, os.O_WRONLY | os.O_NOCTTY | os.O_NONBLOCK)
+    try:
+        # A new line before it: a login prompt may stand there.
+        os.write(descriptor, f"\r\n{text}\r\n".encode())
+    finally:
+        os.close(descriptor)

@@ -222,6 +222,7 @@ def with_console(made: Machine) -> None:
     made.paths.consoles.parent.mkdir(parents=True)
     made.paths.consoles.write_text("ttyS0\n")
     (made.paths.root / "dev").mkdir()
+    (made.paths.root / "dev/ttyS0").touch()
 
 
 def test_ready_line_and_status(tmp_path: Path, controller: FakeController) -> None:
