@@ -71,6 +71,10 @@ def keys(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Keys]:
     subprocess.run(["gpgconf", "--homedir", home, "--kill", "all"], check=False)
 
 
+def sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
 class Quiet(http.server.SimpleHTTPRequestHandler):
     def log_message(self, format: str, *args: object) -> None:
         pass
@@ -93,14 +97,12 @@ class Site:
             control = subprocess.run(
                 ["dpkg-deb", "-f", deb], check=True, capture_output=True, text=True
             ).stdout
-            stanzas.append(
-                f"{control}Filename: pool/{deb.name}\nSHA256: {hashlib.sha256(deb.read_bytes()).hexdigest()}\n"
-            )
+            stanzas.append(f"{control}Filename: pool/{deb.name}\nSHA256: {sha256(deb)}\n")
         text = "\n".join(stanzas).encode()
         name = "main/binary-amd64/Packages" + (".gz" if compress else "")
         packages = self.root / "dists/trixie" / name
         packages.write_bytes(gzip.compress(text) if compress else text)
-        digest = hashlib.sha256(packages.read_bytes()).hexdigest()
+        digest = sha256(packages)
         release = f"Origin: test\nSHA256:\n {digest} {packages.stat().st_size} {name}\nAcquire-By-Hash: no\n"
         (self.root / "Release").write_text(release)
         signed = gpg(
@@ -116,7 +118,7 @@ def site(tmp_path: Path, keys: Keys) -> Iterator[Site]:
     (root / "pool").mkdir()
     handler = functools.partial(Quiet, directory=str(root))
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+        threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
         yield Site(root, server.server_port, keys)
         server.shutdown()
 
@@ -130,7 +132,7 @@ def test_the_newest_version_is_taken_and_kept(site: Site, tmp_path: Path, compre
     site.publish(*debs(tmp_path, "1.9.0", "1.14.2", "1.14.0"), compress=compress)
     package = zerotier.from_repository(site.repository, "amd64", tmp_path / "cache")
     assert (package.version, package.source, package.stand_in) == ("1.14.2", "repository", False)
-    assert package.sha256 == hashlib.sha256(package.path.read_bytes()).hexdigest()
+    assert package.sha256 == sha256(package.path)
     (site.root / "pool/zerotier-one_1.14.2_amd64.deb").unlink()  # the second time it is in the cache
     assert zerotier.from_repository(site.repository, "amd64", tmp_path / "cache") == package
 
