@@ -47,14 +47,15 @@ class SetSysctl:
 
 @dataclass(frozen=True)
 class CallService:
-    """POST to ZeroTier's local service."""
+    """A call to ZeroTier's local service that changes something."""
 
     path: str
     body: dict[str, Any]
     why: str
+    method: str = "POST"
 
     def __str__(self) -> str:
-        return f"zerotier-one POST {self.path} {self.body}"
+        return f"zerotier-one {self.method} {self.path} {self.body}"
 
 
 @dataclass(frozen=True)

@@ -75,7 +75,7 @@ class Machine:
             case SetSysctl():
                 self._set_sysctl(action)
             case CallService():
-                self.service.post(action.path, action.body)
+                self.service.change(action.method, action.path, action.body)
             case WriteNetwork():
                 self._require_controller().write_network(self.network_id, action.changes)
             case WriteMember():

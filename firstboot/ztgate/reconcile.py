@@ -67,6 +67,7 @@ def reconcile(machine: Machine, found: Found) -> Outcome:
     node, current = start_zerotier.run(machine, config.zerotier, current)
     _save(machine, current)
     wan, subnet, reason = _choose_subnet(machine, config, wan, current)
+    join_network.leave(machine, config.network, str(current.registered.get("network", "")))
     current = _registered(machine, config, node, subnet, wan, current)
     if subnet and str(subnet) != current.subnet:
         subnet, reason = None, f"{subnet} is not registered at the controller"

@@ -89,9 +89,9 @@ class Service:
         code, data = self.call("GET", "/moon")
         return tuple(str(moon["id"])[-10:] for moon in data) if code == 200 and isinstance(data, list) else ()
 
-    def post(self, path: str, body: dict[str, Any]) -> None:
-        """POST and expect success."""
-        self._expect("POST", path, body)
+    def change(self, method: str, path: str, body: dict[str, Any]) -> None:
+        """POST or DELETE, and expect success."""
+        self._expect(method, path, body)
 
     def call(self, method: str, path: str, body: dict[str, Any] | None = None) -> tuple[int, Any]:
         """One request: the status code and the decoded body."""

@@ -6,15 +6,18 @@ Files are overwritten where they lie: a new file would leave the old one's block
 from __future__ import annotations
 
 import base64
+import contextlib
 import re
 from collections.abc import Iterator
 from pathlib import Path
 
 from .. import config, store
 from ..actions import Action, Overwrite, WriteFile
-from ..errors import ZtgateError
+from ..errors import WaitingError, ZtgateError
 from ..machine import Machine
+from ..wait import until
 
+PATIENCE = 180.0  # seconds for cloud-init; it may have failed for good
 LARGEST = 32 * 1024 * 1024  # bytes; cloud-init's copies are far smaller
 
 
@@ -63,6 +66,7 @@ def run(machine: Machine, settings: config.Controller) -> str:
     if settings.token_after_setup == "keep":
         return "kept"
     paths = machine.paths
+    _let_cloud_init_finish(machine)
     files = dict(_read([*paths.configs, *_below(paths.cloud_copies)]))
     from_cloud = any(path not in paths.configs and edits(c, settings.token) for path, c in files.items())
     machine.do(plan(files, settings.token))
@@ -70,6 +74,18 @@ def run(machine: Machine, settings: config.Controller) -> str:
     if from_cloud or paths.cloud_config.exists():
         _disable_cloud_init(machine)
     return "discarded"
+
+
+def _let_cloud_init_finish(machine: Machine) -> None:
+    """Its last stage copies the user data once more; afterwards nobody would know what to look for."""
+    paths = machine.paths
+
+    def check() -> None:
+        if paths.cloud_enabled.exists() and not paths.cloud_result.exists():
+            raise WaitingError("cloud-init is still at work")
+
+    with contextlib.suppress(WaitingError):
+        until(check, seconds=PATIENCE, clock=machine.clock, say=machine.say_waiting)
 
 
 def _check(machine: Machine, token: str) -> None:

@@ -25,6 +25,13 @@ _FAILURES = {
 }
 
 
+def plan_leaving(network: str, before: str, joined: bool) -> list[Action]:
+    """Leave the network that this was the gateway of, when gateway.yaml names another one now."""
+    if not before or before == network or not joined:
+        return []
+    return [CallService(f"/network/{before}", {}, "leave the network of before", "DELETE")]
+
+
 def plan(network: str, current: Network | None) -> list[Action]:
     """Join, or correct the flags."""
     if current is None:
@@ -50,6 +57,12 @@ def check(network: str, current: Network | None, address: IPv4Address) -> Networ
     if all(own.ip != address for own in current.addresses4):
         raise WaitingError(f"the network is up, but {address} has not arrived yet")
     return current
+
+
+def leave(machine: Machine, network: str, before: str) -> None:
+    """Leave the network of before, if there is one."""
+    joined = bool(before) and before != network and machine.service.network(before) is not None
+    machine.do(plan_leaving(network, before, joined))
 
 
 def run(machine: Machine, network: str, address: IPv4Address) -> Network:

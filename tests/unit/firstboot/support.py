@@ -28,11 +28,12 @@ ROUTES6 = """[{"dst":"2600:db8:0:1::/64","dev":"ens3","protocol":"ra","metric":5
 
 
 class FakeClock:
-    """Time that passes only in sleep()."""
+    """Time that passes only in sleep(); `at` holds what happens when."""
 
     def __init__(self) -> None:
         self.time = 40.0
         self.slept: list[float] = []
+        self.at: dict[float, Callable[[], object]] = {}
 
     def now(self) -> float:
         return self.time
@@ -40,6 +41,8 @@ class FakeClock:
     def sleep(self, seconds: float) -> None:
         self.slept.append(seconds)
         self.time += seconds
+        for time in [time for time in self.at if time <= self.time]:
+            self.at.pop(time)()
 
 
 class FakeTools:

@@ -10,7 +10,7 @@ from ztgate import config
 from ztgate.errors import ZtgateError
 from ztgate.steps import drop_token
 
-from .support import GOOD, TOKEN, machine
+from .support import GOOD, TOKEN, FakeClock, machine
 
 
 def settings(text: str) -> config.Controller:
@@ -93,3 +93,17 @@ def test_a_token_in_escapes_is_said_to_be_there(tmp_path: Path) -> None:
 def test_filler_is_no_token(length: int) -> None:
     text = drop_token.filler(length).decode()
     assert len(text) == length and config.DISCARDED.fullmatch(text)
+
+
+@pytest.mark.parametrize("finishes", [True, False])
+def test_cloud_init_comes_first(tmp_path: Path, finishes: bool) -> None:
+    """Its last stage copies the user data again."""
+    made = machine(tmp_path)
+    made.paths.cloud_enabled.parent.mkdir(parents=True)
+    made.paths.cloud_enabled.touch()
+    clock = made.clock
+    assert isinstance(clock, FakeClock)
+    if finishes:
+        clock.at = {60.0: made.paths.cloud_result.touch}
+    assert drop_token.run(made, settings(GOOD)) == "discarded"
+    assert (20 < clock.time - 40 < 30) if finishes else (clock.time - 40 >= drop_token.PATIENCE)

@@ -152,6 +152,12 @@ def test_join() -> None:
     assert join_network.check("n", network, IPv4Address("10.66.0.107")) is network
 
 
+def test_the_network_of_before_is_left() -> None:
+    (leave,) = join_network.plan_leaving("new", "old", True)
+    assert str(leave).startswith("zerotier-one DELETE /network/old")
+    assert join_network.plan_leaving("new", "new", True) == join_network.plan_leaving("new", "", False) == []
+
+
 @pytest.mark.parametrize(
     ("change", "error", "words"),
     [
