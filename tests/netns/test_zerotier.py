@@ -6,7 +6,9 @@ The same tests pass with the real daemon (--zerotier) and with the stand-in.
 import ipaddress
 import json
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,8 +16,10 @@ from lab.errors import LabError
 from lab.standin.zerotier_one_standin import derive
 from tests.netns.zerotier_world import CLIENT, DEFAULT, GATEWAY, HALVES, INTERNET, LAN, World
 
+Json = dict[str, Any]
 PLAIN_LAN = {"target": "10.67.0.0/24"}
 POOL_ROUTE = "2600:db8:0:2:ff::/80"
+LAST = {"target": "172.31.0.0/16", "via": GATEWAY}  # routes are set in the order of their targets
 RECORDED = Path(__file__).parents[1] / "unit/standin/recorded_replies.json"
 
 
@@ -26,38 +30,42 @@ def world(zerotier_deb: Path, tmp_path_factory: pytest.TempPathFactory) -> Itera
     world.stop()
 
 
+@dataclass(frozen=True)
+class Networks:
+    """The networks that cl has joined; all at once, because each takes seconds."""
+
+    tunnel: str  # with a default route through gw, which cl lets have everything
+    plain: str
+    closed: str  # where nobody is let in
+    missing: str  # the controller does not have it
+    first_reply: Json  # to the request that joined the closed one
+
+
 @pytest.fixture(scope="module")
-def networks(world: World) -> tuple[str, str]:
-    """A network with a default route through gw, which cl lets have everything; and a plain one."""
-    tunnel, plain = world.create([LAN, DEFAULT]), world.create([PLAIN_LAN])
-    world.let_in(tunnel, "gw", GATEWAY)
-    world.let_in(tunnel, "cl", CLIENT)
-    world.let_in(plain, "gw", "10.67.0.1")
-    world.let_in(plain, "cl", "10.67.0.2")
-    world.nodes["cl"].join(tunnel, allowDefault=True, allowGlobal=True)
+def networks(world: World) -> Networks:
+    tunnel, plain, closed = world.create([LAN, DEFAULT]), world.create([PLAIN_LAN]), world.create([LAN])
+    missing = f"{world.nodes['moon'].address}abcdef"
+    for nwid, gateway, client in ((tunnel, GATEWAY, CLIENT), (plain, "10.67.0.1", "10.67.0.2")):
+        world.let_in(nwid, "gw", gateway)
+        world.let_in(nwid, "cl", client)
+    cl = world.nodes["cl"]
+    first_reply = cl.api("POST", f"/network/{closed}")
+    cl.join(missing)
+    cl.join(tunnel, allowDefault=True, allowGlobal=True)
     for nwid in (plain, tunnel):
         world.join(nwid, "gw", "cl")
     world.wait("the full tunnel", lambda: world.routes("cl", tunnel).keys() >= HALVES)
-    return tunnel, plain
+    return Networks(tunnel, plain, closed, missing, first_reply)
 
 
 @pytest.fixture
-def tunnel(networks: tuple[str, str]) -> str:
-    return networks[0]
+def tunnel(networks: Networks) -> str:
+    return networks.tunnel
 
 
 @pytest.fixture
-def plain(networks: tuple[str, str]) -> str:
-    return networks[1]
-
-
-@pytest.fixture
-def network(world: World) -> Iterator[str]:
-    """A fresh network with one LAN route that nobody has joined yet."""
-    nwid = world.create([LAN])
-    yield nwid
-    for name in ("gw", "cl"):
-        world.nodes[name].api("DELETE", f"/network/{nwid}")
+def plain(networks: Networks) -> str:
+    return networks.plain
 
 
 def test_status_says_where_the_node_is(world: World) -> None:
@@ -119,31 +127,29 @@ def test_a_body_that_is_not_json(world: World) -> None:
     assert body.startswith('{"error": 500, "description": "[json.exception.parse_error.101] ')
 
 
-def test_states_on_the_way_into_a_network(world: World, network: str) -> None:
+def test_states_on_the_way_into_a_network(world: World, networks: Networks) -> None:
     recorded = json.loads(RECORDED.read_text())
-    cl = world.nodes["cl"]
-    first = cl.api("POST", f"/network/{network}")
+    nwid, cl = networks.closed, world.nodes["cl"]
     asked = recorded["POST /network/<nwid> immediately (not yet known to controller)"]
-    own = {"id": network, "nwid": network, "portDeviceName": world.device(network)}
-    own["mac"] = derive.mac_text(derive.mac(int(network, 16), int(cl.address, 16)))
-    assert first == {**asked, **own}
-    world.wait("a refusal", lambda: _status(world, "cl", network) == "ACCESS_DENIED")
-    denied = {**cl.api("GET", f"/network/{network}"), "multicastSubscriptions": []}
+    own = {"id": nwid, "nwid": nwid, "portDeviceName": world.device(nwid)}
+    own["mac"] = derive.mac_text(derive.mac(int(nwid, 16), int(cl.address, 16)))
+    assert networks.first_reply == {**asked, **own}
+    world.wait("a refusal", lambda: _status(world, "cl", nwid) == "ACCESS_DENIED")
+    denied = {**cl.api("GET", f"/network/{nwid}"), "multicastSubscriptions": []}
     assert denied == {**recorded["GET /network/<nwid> ACCESS_DENIED"], **own, "multicastSubscriptions": []}
-    world.let_in(network, "cl", CLIENT)
-    world.wait("admission", lambda: _status(world, "cl", network) == "OK")
-    assert cl.network(network).keys() == recorded["GET /network/<nwid> OK"].keys()
+    world.controller(f"/network/{nwid}", {"routes": [{"target": "10.68.0.0/24"}]})
+    world.let_in(nwid, "cl", "10.68.0.2")
+    world.wait("admission", lambda: _status(world, "cl", nwid) == "OK")
+    assert cl.network(nwid).keys() == recorded["GET /network/<nwid> OK"].keys()
 
 
 def _status(world: World, name: str, nwid: str) -> str:
     return str(world.nodes[name].api("GET", f"/network/{nwid}")["status"])
 
 
-def test_a_network_that_does_not_exist(world: World) -> None:
-    nwid = f"{world.nodes['moon'].address}abcdef"
-    world.nodes["cl"].join(nwid)
-    world.wait("NOT_FOUND", lambda: _status(world, "cl", nwid) == "NOT_FOUND")
-    assert world.nodes["cl"].api("DELETE", f"/network/{nwid}") == {"result": True}
+def test_a_network_that_does_not_exist(world: World, networks: Networks) -> None:
+    world.wait("NOT_FOUND", lambda: _status(world, "cl", networks.missing) == "NOT_FOUND")
+    assert world.nodes["cl"].api("DELETE", f"/network/{networks.missing}") == {"result": True}
 
 
 def test_frames_travel(world: World, tunnel: str) -> None:
@@ -193,16 +199,40 @@ def test_a_stray_address_takes_the_default_route_away(world: World, tunnel: str)
     world.let_in(tunnel, "cl", "10.77.0.2")
     world.wait("the stray address", lambda: "10.77.0.2/0" in world.addresses("cl", tunnel))
     assert not world.routes("cl", tunnel).keys() & HALVES
+    world.settle()
     world.let_in(tunnel, "cl", CLIENT)
     world.wait("the routes to return", lambda: world.routes("cl", tunnel).keys() >= HALVES)
+    world.settle()
 
 
 def test_of_two_default_routes_the_first_counts(world: World, tunnel: str) -> None:
     both = [LAN, DEFAULT, {**DEFAULT, "via": "10.66.0.78"}]
     world.controller(f"/network/{tunnel}", {"routes": both})
-    world.wait("both", lambda: len(world.nodes["cl"].network(tunnel)["routes"]) == 3)
+    world.wait("both", lambda: len(_vias(world, tunnel)) == 3)
     assert world.routes("cl", tunnel)["0.0.0.0/1"]["gateway"] == GATEWAY
     world.controller(f"/network/{tunnel}", {"routes": [LAN, DEFAULT]})
+
+
+@pytest.mark.parametrize(
+    ("route", "is_set"),
+    [
+        ({"target": "172.16.0.0/16", "via": GATEWAY}, True),
+        ({"target": "172.17.0.5/16", "via": GATEWAY}, False),  # host bits: the kernel refuses
+        ({"target": "172.18.0.0/16"}, False),  # on-link, without an address of its own there
+        ({"target": "172.19.0.0/16", "via": CLIENT}, False),  # through itself
+        ({"target": "172.20.0.0/16", "via": "172.21.0.1"}, False),  # through nowhere
+        ({"target": "fd77::/64"}, False),
+    ],
+)
+def test_which_routes_reach_the_kernel(world: World, tunnel: str, route: Json, is_set: bool) -> None:
+    world.controller(f"/network/{tunnel}", {"routes": [LAN, DEFAULT, route, LAST]})
+    family = "-6" if ":" in route["target"] else "-4"
+    try:
+        world.wait("the last route", lambda: LAST["target"] in world.routes("cl", tunnel))
+        assert (route["target"] in world.routes("cl", tunnel, family)) is is_set
+    finally:
+        world.controller(f"/network/{tunnel}", {"routes": [LAN, DEFAULT]})
+        world.wait("it to go", lambda: LAST["target"] not in world.routes("cl", tunnel))
 
 
 def test_settings_are_obeyed_at_once(world: World, tunnel: str) -> None:
@@ -221,10 +251,12 @@ def test_global_addresses_and_routes_need_permission(world: World, plain: str) -
     address = "2600:db8:0:2:ff::2/80"
     world.wait("the address", lambda: address in world.assigned("cl", plain))
     assert address not in world.addresses("cl", plain)
+    world.settle()
     assert "8.8.4.0/24" not in world.routes("cl", plain)
     world.nodes["cl"].join(plain, allowGlobal=True)
     world.wait("the address in the kernel", lambda: address in world.addresses("cl", plain))
     world.wait("the route", lambda: "8.8.4.0/24" in world.routes("cl", plain))
+    world.settle()
 
 
 def test_addresses_from_pools(world: World, plain: str) -> None:
@@ -242,6 +274,7 @@ def test_addresses_from_pools(world: World, plain: str) -> None:
     start6 = int(ipaddress.IPv6Address("2600:db8:0:2:ff::"))
     expected = {f"{ipaddress.IPv6Address(start6 + node)}/80", f"10.67.0.{100 + (node & 0xFFFFFFFF) % 150}/24"}
     world.wait("addresses", lambda: world.assigned("cl", plain) == expected)
+    world.settle()
     member = world.controller(f"/network/{plain}/member/{world.nodes['cl'].address}")
     assert {f"{ip}/80" if ":" in ip else f"{ip}/24" for ip in member["ipAssignments"]} == expected
 
@@ -253,6 +286,7 @@ def test_no_automatic_addresses_means_no_private_one_either(world: World, plain:
     world.wait("both", lambda: world.assigned("cl", plain) == {"10.67.0.2/24", private})
     world.let_in(plain, "cl", "10.67.0.2", noAutoAssignIps=True)
     world.wait("only one", lambda: world.assigned("cl", plain) == {"10.67.0.2/24"})
+    world.settle()
 
 
 def test_changes_arrive_and_a_removed_member_is_out(world: World, plain: str) -> None:
@@ -263,33 +297,6 @@ def test_changes_arrive_and_a_removed_member_is_out(world: World, plain: str) ->
     world.let_in(plain, "cl", "10.67.0.2", authorized=False)
     # It is not told: it finds out when it next asks, up to a minute later. The others are told.
     world.wait("silence", lambda: not world.hears("cl", "10.67.0.1"))
-
-
-def test_stopped_and_started_again(world: World, tunnel: str) -> None:
-    cl = world.nodes["cl"]
-    before = cl.address, world.token("cl")
-    cl.stop()
-    assert world.device(tunnel) not in world.hosts["cl"].run("ip", "link")
-    assert not HALVES & set(world.hosts["cl"].run("ip", "route").split())
-    cl.start()
-    world.wait("the address", lambda: f"{CLIENT}/24" in world.addresses("cl", tunnel))
-    identity = (cl.home / "identity.secret").read_text()
-    assert (identity.split(":")[0], world.token("cl")) == before
-    world.wait("an answer", lambda: world.hears("cl", GATEWAY))
-
-
-def test_joined_by_files_before_the_start(world: World, network: str) -> None:
-    gw = world.nodes["gw"]
-    world.let_in(network, "gw", GATEWAY)
-    gw.stop()
-    (gw.home / f"networks.d/{network}.conf").touch()
-    (gw.home / f"networks.d/{network}.local.conf").write_text("allowManaged=1\nallowGlobal=1\n")
-    with (gw.home / "devicemap").open("a") as devicemap:
-        devicemap.write(f"{network}=ztgw0\n")
-    gw.start()
-    world.wait("admission", lambda: _status(world, "gw", network) == "OK")
-    found = gw.network(network)
-    assert (found["portDeviceName"], found["allowGlobal"], found["allowDefault"]) == ("ztgw0", True, False)
 
 
 def test_the_command_line(world: World, tunnel: str) -> None:
@@ -309,3 +316,30 @@ def test_the_command_line(world: World, tunnel: str) -> None:
     assert run(*words, "leave", "8056c2e21c000001").strip() == "200 leave OK"
     with pytest.raises(LabError, match="invalid network id"):
         run(*words, "join", "123")
+
+
+def test_stopped_and_started_again(world: World, tunnel: str) -> None:
+    cl = world.nodes["cl"]
+    before = cl.address, world.token("cl")
+    cl.stop()
+    assert world.device(tunnel) not in world.hosts["cl"].run("ip", "link")
+    assert not HALVES & set(world.hosts["cl"].run("ip", "route").split())
+    cl.start()
+    world.wait("the address", lambda: f"{CLIENT}/24" in world.addresses("cl", tunnel))
+    identity = (cl.home / "identity.secret").read_text()
+    assert (identity.split(":")[0], world.token("cl")) == before
+    world.wait("an answer", lambda: world.hears("cl", GATEWAY))
+
+
+def test_joined_by_files_before_the_start(world: World) -> None:
+    gw, network = world.nodes["gw"], world.create([{"target": "10.69.0.0/24"}])
+    world.let_in(network, "gw", "10.69.0.1")
+    gw.stop()
+    (gw.home / f"networks.d/{network}.conf").touch()
+    (gw.home / f"networks.d/{network}.local.conf").write_text("allowManaged=1\nallowGlobal=1\n")
+    with (gw.home / "devicemap").open("a") as devicemap:
+        devicemap.write(f"{network}=ztgw0\n")
+    gw.start()
+    world.wait("admission", lambda: _status(world, "gw", network) == "OK")
+    found = gw.network(network)
+    assert (found["portDeviceName"], found["allowGlobal"], found["allowDefault"]) == ("ztgw0", True, False)

@@ -132,11 +132,17 @@ class Node:
     # -- work done again and again ---------------------------------------------------------------------
 
     def _ask_all(self) -> None:
-        """Ask the controllers for configurations; one from the last run is asked for anew."""
+        """Ask the controllers for configurations; one from the last run is asked for anew.
+
+        That happens before the node counts as online, so that the answer does not set a default route: it
+        takes until the next look at the routes, as in the real daemon. A first answer comes after that.
+        """
         now = time.monotonic()
         pauses = {network.REQUESTING: _ASK_WAITING, network.OK: _ASK_SETTLED}
         for net in self.switch.networks.values():
             pause = pauses.get(net.status, _ASK_DENIED) if net.answered else _ASK_WAITING
+            if net.status == network.REQUESTING and not self.paths.online:
+                continue
             if now - net.last_request >= pause:
                 net.last_request = now
                 content = {"k": "netconf-request", "nw": f"{net.nwid:016x}", "v": VERSION}

@@ -68,6 +68,8 @@ class Switch:
         self._out: dict[bytes, tuple[Callable[..., int], bytes, Endpoint]] = {}
         self._in: dict[bytes, int] = {}
         self._stopped = False
+        self._wake = os.eventfd(0, os.EFD_CLOEXEC)
+        poll.register(self._wake, select.EPOLLIN)
 
     def attach(self, net: Network) -> None:
         """Begin to carry a network."""
@@ -88,13 +90,14 @@ class Switch:
         self._in.clear()
 
     def stop(self) -> None:
-        """Make run() return within a second."""
+        """Make run() return."""
         self._stopped = True
+        os.eventfd_write(self._wake, 1)
 
     def run(self, links: Links) -> None:
         """Carry frames until stopped."""
         while not self._stopped:
-            for fd, _ in self._poll.poll(1.0):
+            for fd, _ in self._poll.poll():
                 link = links.by_fd.get(fd)
                 if link is not None:
                     self._drain_link(link)
