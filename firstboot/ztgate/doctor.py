@@ -83,6 +83,8 @@ def _run(name: str, check: Callable[[Patient], Result], patient: Patient) -> Ver
         return Verdict(name, *check(patient))
     except ZtgateError as error:
         return Verdict(name, False, error.message, error.hint)
+    except (OSError, ValueError, KeyError) as error:
+        return Verdict(name, False, f"cannot be examined: {type(error).__name__} {error}")
 
 
 def _link(patient: Patient) -> Result:

@@ -5,6 +5,7 @@ Every step reads facts again, so a run that ends early is simply done again.
 
 from __future__ import annotations
 
+import json
 from dataclasses import asdict, dataclass
 from ipaddress import IPv4Address, IPv6Network
 
@@ -86,6 +87,8 @@ def reconcile(machine: Machine, found: Found) -> Outcome:
     current = _without_token(machine, config, current)
     _save(machine, current)
     announced = any(route.startswith("::/0") for route in current.routes)
+    if reason and not announced and current.token != "kept" and config.ipv6.mode == "auto":
+        reason += "; to announce it later, put controller.token back"
     return Outcome(
         source=str(found.path),
         network=config.network,
@@ -189,22 +192,34 @@ def _published(machine: Machine, config: Config, node: str, works6: bool, curren
 def _prove(
     machine: Machine, config: Config, wan: Wan, subnet: IPv6Network | None, reason: str, current: State
 ) -> tuple[bool, str]:
-    """Whether IPv6 works, and why not; WaitingError while IPv4 does not. Once per boot and situation."""
+    """Whether IPv6 works, and why not; WaitingError while IPv4 does not.
+
+    Once per boot and situation; IPv6 is tried again as long as there is a token to publish it with.
+    """
     mark = machine.paths.run_dir / "proved"
     key = f"{wan} {current.address} {subnet}"
-    if machine.dry_run or store.read_text(mark) == key:
-        return subnet is not None, reason
+    proved = store.read_json(mark)
+    unproved = str(proved.get("unproved", "")) if proved.get("key") == key else ""
+    done = proved.get("key") == key and not (unproved and config.controller.token)
+    if not machine.dry_run and not done:
+        unproved = _ping(machine, config, subnet, current)
+        store.write(mark, json.dumps({"key": key, "unproved": unproved}).encode())
+    return subnet is not None and not unproved, reason or unproved
+
+
+def _ping(machine: Machine, config: Config, subnet: IPv6Network | None, current: State) -> str:
+    """Why IPv6 does not work, "" when it does or when there is none."""
     url = config.controller.url
     prove.run(machine, 4, lambda: current.address, url)
-    if subnet is not None:
-        try:
-            prove.run(machine, 6, lambda: join_network.address_in(machine, config.network, subnet), url)
-        except WaitingError as unproved:
-            if config.ipv6.mode == "ndp-proxy":
-                raise
-            return False, unproved.message
-    store.write(mark, key.encode())
-    return subnet is not None, reason
+    if subnet is None:
+        return ""
+    try:
+        prove.run(machine, 6, lambda: join_network.address_in(machine, config.network, subnet), url)
+    except WaitingError as unproved:
+        if config.ipv6.mode == "ndp-proxy":
+            raise
+        return unproved.message
+    return ""
 
 
 def _without_token(machine: Machine, config: Config, current: State) -> State:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import fcntl
 import logging
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from . import configfile, reconcile, report
 from .errors import WaitingError, ZtgateError
@@ -33,6 +33,16 @@ def apply(machine: Machine, *, once: bool) -> int:
                 continue
             except ZtgateError as error:
                 report.failed(machine, error.message, error.hint)
+                return FAILED
+            except OSError as error:
+                # The disk is full or broken: there may be no writing about it either.
+                with suppress(OSError):
+                    report.failed(machine, f"{error.filename or 'system'}: {error.strerror}", "df -h; dmesg")
+                return FAILED
+            except (ValueError, KeyError, TypeError) as error:
+                log.exception("this should not have happened")
+                what = f"{type(error).__name__}: {error}"
+                report.failed(machine, f"unexpected: {what}", "journalctl -u ztgate shows where")
                 return FAILED
             if machine.dry_run:
                 log.info("nothing to do" if not machine.performed else "that is the plan")
