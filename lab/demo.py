@@ -89,9 +89,7 @@ def show(options: argparse.Namespace) -> int:
     times: Json = {"build": round(time.time() - options.since, 1)}
     with World(image, options.zerotier, work) as world:
         scene = Scene(world, options.door)
-        with Live(table(verdicts), console=console, refresh_per_second=2) as live:
-            for _ in judge(scene, CHECKS, verdicts):
-                live.update(table(verdicts))
+        watch(console, verdicts, judge(scene, CHECKS, verdicts))
         times |= {
             "total": round(time.time() - options.since, 1),
             "ready": float(scene.ready.get("seconds", 0)),
@@ -108,6 +106,22 @@ def show(options: argparse.Namespace) -> int:
         if options.keep:
             keep(console, world)
     return 0 if ok else 1
+
+
+def watch(console: Console, verdicts: list[Verdict], changes: Iterator[None]) -> None:
+    """Show the table as it fills; where no terminal is, a line when a verdict is known."""
+    if console.is_terminal:
+        with Live(table(verdicts), console=console, refresh_per_second=2) as live:
+            for _ in changes:
+                live.update(table(verdicts))
+        return
+    said = 0
+    for _ in changes:
+        while said < len(verdicts) and verdicts[said].ok is not None:
+            verdict = verdicts[said]
+            mark = "ok    " if verdict.ok else "FAILED"
+            print(f"{mark} {verdict.seconds:6.1f} s  {verdict.name}: {verdict.detail}", flush=True)
+            said += 1
 
 
 def judge(scene: Scene, checks: Sequence[Check], verdicts: list[Verdict]) -> Iterator[None]:
