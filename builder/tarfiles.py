@@ -11,6 +11,7 @@ from pathlib import Path, PurePosixPath
 from builder.inputs import files_below
 
 DIRECTORY = 0o755
+CAPABILITY = "SCHILY.xattr.security.capability"
 
 
 @dataclass(frozen=True)
@@ -68,6 +69,6 @@ def members(tar: tarfile.TarFile, epoch: int) -> Iterator[tuple[str, tarfile.Tar
     for member in tar:
         member.uname = member.gname = ""
         member.mtime = min(int(member.mtime), epoch)
-        # Extended attributes stay, times with fractions go.
-        member.pax_headers = {k: v for k, v in member.pax_headers.items() if k.startswith("SCHILY.xattr.")}
+        # Programs' capabilities stay; times with fractions go, and access lists too: tmpfiles.d sets these.
+        member.pax_headers = {k: v for k, v in member.pax_headers.items() if k == CAPABILITY}
         yield member.name.removeprefix("./").strip("/"), member

@@ -1,0 +1,145 @@
+"""Building again: what is cached, why not, and that the same inputs give the same bytes."""
+
+import hashlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+PARTS = ("build.py", "builder", "images", "overlays", "firstboot", "requirements.txt", "requirements-dev.txt")
+LONG = ("tools", "base", "zerotier")  # the stages that no overlay touches
+
+
+@pytest.fixture(scope="session")
+def built(zerotier_deb: Path) -> dict[str, Any]:
+    return build(ROOT, zerotier_deb, ROOT / "out", ROOT / ".cache")
+
+
+def build(repository: Path, deb: Path, out: Path, cache: Path, **more: Any) -> dict[str, Any]:
+    done = subprocess.run(
+        command(repository, deb, out, cache), capture_output=True, text=True, check=False, **more
+    )
+    assert done.returncode == 0, done.stderr
+    answer: dict[str, Any] = json.loads(done.stdout)
+    return answer
+
+
+def command(repository: Path, deb: Path, out: Path, cache: Path) -> list[str | Path]:
+    return [
+        sys.executable, repository / "build.py", "build", "vps-amd64", "--json",
+        "--zerotier", deb, "--out", out, "--cache", cache,
+    ]  # fmt: skip
+
+
+@pytest.fixture
+def copy(tmp_path: Path) -> Path:
+    """The repository somewhere else."""
+    for name in PARTS:
+        source = ROOT / name
+        if source.is_dir():
+            shutil.copytree(source, tmp_path / "copy" / name, symlinks=True)
+        else:
+            (tmp_path / "copy").mkdir(exist_ok=True)
+            shutil.copy(source, tmp_path / "copy" / name)
+    (tmp_path / "copy/.venv").symlink_to(ROOT / ".venv")
+    return tmp_path / "copy"
+
+
+@pytest.fixture
+def cache(tmp_path: Path, built: dict[str, Any]) -> Path:
+    """A cache of its own with the long stages in it, as hard links."""
+    for stage in built["stages"]:
+        if stage["name"] in LONG:
+            place = Path(stage["name"]) / stage["id"]
+            shutil.copytree(
+                ROOT / ".cache" / place, tmp_path / "cache" / place, symlinks=True, copy_function=os.link
+            )
+    return tmp_path / "cache"
+
+
+def actions(answer: dict[str, Any]) -> dict[str, str]:
+    return {stage["name"]: stage["action"] for stage in answer["stages"]}
+
+
+def test_a_second_build_runs_nothing(built: dict[str, Any], zerotier_deb: Path) -> None:
+    again = build(ROOT, zerotier_deb, ROOT / "out", ROOT / ".cache")
+    if again["sha256"] != built["sha256"]:
+        pytest.skip("somebody is editing the repository")
+    assert set(actions(again).values()) == {"cached"}
+
+
+def test_a_changed_overlay_bootstraps_nothing_again(
+    copy: Path, cache: Path, zerotier_deb: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    first = build(copy, zerotier_deb, out, cache)
+    with (copy / "overlays/vps/etc/hosts.j2").open("a") as f:
+        f.write("192.0.2.1 changed\n")
+    second = build(copy, zerotier_deb, out, cache)
+    assert actions(second) == {**dict.fromkeys(LONG, "cached"), "rootfs": "ran", "disk": "ran"}
+    reasons = {stage["name"]: stage["reason"] for stage in second["stages"]}
+    assert reasons["rootfs"] == "overlays/vps/etc/hosts.j2 changed"
+    assert first["sha256"] != second["sha256"]
+    assert second["seconds"] < 90
+
+
+def test_the_same_inputs_give_the_same_bytes(
+    copy: Path, cache: Path, zerotier_deb: Path, tmp_path: Path
+) -> None:
+    """Whatever the directory, time zone, language, umask and file times."""
+    reference = build(copy, zerotier_deb, tmp_path / "out", cache)["sha256"]
+    for path in (copy / "firstboot").rglob("*"):
+        os.utime(path, (0, 0), follow_symlinks=False)
+    shutil.rmtree(cache / "rootfs")
+    shutil.rmtree(cache / "disk")
+    moved = copy.rename(tmp_path / "another place")
+    other = {"TZ": "Pacific/Auckland", "LC_ALL": "C", "LANG": "de_DE.UTF-8", "PYTHONHASHSEED": "7"}
+    again = build(moved, zerotier_deb, tmp_path / "o 2", cache, env={**os.environ, **other}, umask=0o077)
+    assert actions(again)["disk"] == "ran"
+    assert again["sha256"] == reference
+    with (tmp_path / "o 2/vps-amd64.img").open("rb") as f:
+        assert hashlib.file_digest(f, "sha256").hexdigest() == reference
+
+
+@pytest.mark.parametrize("sig", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_a_build_that_is_stopped_leaves_nothing_half_made(
+    copy: Path, cache: Path, zerotier_deb: Path, tmp_path: Path, sig: signal.Signals
+) -> None:
+    out = tmp_path / "out"
+    process = subprocess.Popen(command(copy, zerotier_deb, out, cache), stderr=subprocess.PIPE, text=True)
+    assert process.stderr
+    for line in process.stderr:
+        if "disk" in line and "runs" in line:
+            break
+    process.send_signal(sig)
+    said = process.stderr.read()
+    status = process.wait(30)
+    assert "Traceback" not in said
+    assert status == {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGKILL: -9}[sig]
+    assert not list(out.glob("*")) or not (out / "vps-amd64.img").exists()
+    if sig != signal.SIGKILL:
+        assert list(cache.rglob(".tmp-*")) == []
+    again = build(copy, zerotier_deb, out, cache)
+    assert actions(again) == {**dict.fromkeys((*LONG, "rootfs"), "cached"), "disk": "ran"}
+    assert [*cache.rglob(".tmp-*"), *out.rglob(".tmp-*")] == []
+
+
+def test_a_baked_in_configuration_makes_a_secret_image(
+    copy: Path, cache: Path, zerotier_deb: Path, tmp_path: Path
+) -> None:
+    config = tmp_path / "gateway.yaml"
+    config.write_text('network: 8056c2e21c000001\ncontroller:\n  token: "baked-in-token-0001"\n')
+    words = [*command(copy, zerotier_deb, tmp_path / "out", cache), "--config", config]
+    answer = json.loads(subprocess.check_output(words, stderr=subprocess.DEVNULL))
+    image = Path(answer["path"])
+    assert answer["secret"] is True
+    assert image.stat().st_mode & 0o777 == 0o600
+    assert cache.stat().st_mode & 0o077 == 0
+    assert b"baked-in-token-0001" in image.read_bytes()
