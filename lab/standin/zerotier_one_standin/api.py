@@ -46,9 +46,10 @@ class Api:
             ("GET", r"/peer", self._list_peers),
             ("GET", r"/peer/([0-9a-fA-F]{10})", self._get_peer),
             ("GET", r"/moon", self._list_moons),
-            ("GET", r"/moon/([0-9a-fA-F]{10,16})", self._get_moon),
-            ("POST", r"/moon/([0-9a-fA-F]{10,16})", self._orbit),
-            ("DELETE", r"/moon/([0-9a-fA-F]{10,16})", self._deorbit),
+            ("GET", r"/moon/([0-9a-fA-F]{10})", self._get_moon),
+            ("POST", r"/moon/([0-9a-fA-F]{10})", self._orbit),
+            ("DELETE", r"/moon/([0-9a-fA-F]{10})", self._deorbit),
+            ("GET", r"/bond/show/([0-9a-fA-F]{10})", lambda _, __: Response(400, "{}")),  # never bonded
             *controller_api.routes(node.controller),
         ]
 
@@ -70,9 +71,13 @@ class Api:
             else:
                 with self._node.lock:
                     reply = handler(request, *parts)
+        except json.JSONDecodeError as error:
+            where = (
+                f"line {error.lineno}, column {error.colno}: syntax error while parsing value - {error.msg}"
+            )
+            reply = _failure(f"[json.exception.parse_error.101] parse error at {where}")
         except ValueError as error:
-            text = f"[json.exception.parse_error.101] parse error at line 1, column 1: {error}"
-            return Response(500, f'{{"error": 500, "description": "{text}"}}')
+            reply = _failure(str(error))
         callback = request.query.get("jsonp")
         if callback is not None and reply.content_type == "application/json":
             return Response(reply.status, f"{callback}({reply.body or 'null'});", "application/javascript")
@@ -226,6 +231,10 @@ class Api:
     def _deorbit(self, _: Request, number: str) -> Response:
         self._node.forget_moon(int(number, 16))
         return Response(200, '{"result":true}')
+
+
+def _failure(text: str) -> Response:
+    return Response(500, f'{{"error": 500, "description": "{text}"}}')
 
 
 def _peer_json(peer: Peer) -> Json:

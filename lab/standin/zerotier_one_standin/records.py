@@ -11,6 +11,7 @@ from .config import DEFAULT_MTU, MAX_MTU, MIN_MTU
 
 _ARRAY_LIMIT = 16384
 _ACCEPT_ALL: Json = {"not": False, "or": False, "type": "ACTION_ACCEPT"}
+_ACTIONS = tuple(f"ACTION_{word}" for word in ("ACCEPT", "BREAK", "DROP", "REDIRECT", "TEE", "WATCH"))
 
 
 def now_ms() -> int:
@@ -174,9 +175,11 @@ def _pool(value: Any) -> Json | None:
 
 
 def _rule(value: Any) -> Json | None:
-    if not isinstance(value, dict) or not isinstance(value.get("type"), str):
-        return None
-    return {**_ACCEPT_ALL, **value}  # kept, and never enforced: every rule set here lets everything pass
+    """A rule of a known kind; kept, and never enforced: every rule set here lets everything pass."""
+    kind = to_str(value.get("type")) if isinstance(value, dict) else ""
+    if kind in _ACTIONS:
+        return dict(value)
+    return {"not": False, "or": False, **value} if kind.startswith("MATCH_") else None
 
 
 def _dns(value: Any) -> Any:
@@ -197,16 +200,40 @@ def _auth_tokens(value: Any) -> Any:
 
 
 def _address(value: Any) -> str | None:
-    found = addresses.parse(value) if isinstance(value, str) else None
+    if not isinstance(value, str):
+        raise ValueError("[json.exception.type_error.302] type must be string, but is another")
+    found = addresses.parse(value)
     return None if found is None else str(found.ip)
+
+
+def _tag(value: Any) -> Json | None:
+    if not isinstance(value, dict):
+        return None
+    default = value.get("default")
+    return {"id": to_int(value.get("id")), "default": default if default is None else to_int(default)}
+
+
+def _capability(value: Any) -> Json | None:
+    if not isinstance(value, dict):
+        return None
+    rules = _list_of(_rule)(value.get("rules") or [])
+    return {"id": to_int(value.get("id")), "default": to_bool(value.get("default")), "rules": rules}
+
+
+def _by_id(read: Reader) -> Reader:
+    def reader(value: Any) -> Any:
+        found = _list_of(read)(value)
+        return found if found is _UNCHANGED else sorted(found, key=lambda each: int(each["id"]))
+
+    return reader
+
+
+def _member_capabilities(value: Any) -> Any:
+    return sorted({to_int(each) for each in value}) if isinstance(value, list) else _UNCHANGED
 
 
 def _member_tag(value: Any) -> list[int] | None:
     return [to_int(each) for each in value] if isinstance(value, list) and len(value) == 2 else None
-
-
-def _with_id(value: Any) -> Json | None:
-    return {**value, "id": to_int(value.get("id"))} if isinstance(value, dict) else None
 
 
 _NETWORK_FIELDS: dict[str, Reader] = {
@@ -223,8 +250,8 @@ _NETWORK_FIELDS: dict[str, Reader] = {
     "ipAssignmentPools": _list_of(_pool),
     "rules": _list_of(_rule),
     "authTokens": _auth_tokens,
-    "capabilities": _list_of(_with_id),
-    "tags": _list_of(_with_id),
+    "capabilities": _by_id(_capability),
+    "tags": _by_id(_tag),
     "dns": _dns,
 }
 _MEMBER_FIELDS: dict[str, Reader] = {
@@ -237,5 +264,5 @@ _MEMBER_FIELDS: dict[str, Reader] = {
     "authorized": to_bool,
     "ipAssignments": _list_of(_address),
     "tags": _list_of(_member_tag),
-    "capabilities": _list_of(to_int),
+    "capabilities": _member_capabilities,
 }
