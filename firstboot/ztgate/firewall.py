@@ -71,10 +71,12 @@ def render(values: dict[str, Any]) -> str:
 
 
 def ports(status: dict[str, Any]) -> tuple[int, ...]:
-    """ZeroTier's UDP ports, from GET /status."""
+    """ZeroTier's UDP port, from GET /status.
+
+    The secondary one is another one at each start and needs no rule: ZeroTier itself speaks first from it.
+    """
     settings = status.get("config", {}).get("settings", {})
-    names = ("primaryPort", "secondaryPort", "tertiaryPort")
-    return tuple(sorted({int(settings.get(name) or 0) for name in names} - {0})) or (DEFAULT_PORT,)
+    return (int(settings.get("primaryPort") or DEFAULT_PORT),)
 
 
 @cache

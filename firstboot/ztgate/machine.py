@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Sequence
+from typing import TypeVar
 
 from . import run, store
 from .actions import Action, CallService, Command, Overwrite, SetSysctl, WriteFile, WriteMember, WriteNetwork
@@ -11,10 +12,11 @@ from .console import Console
 from .controllers.base import Controller
 from .errors import ZtgateError
 from .paths import Paths
-from .wait import Clock, SystemClock
+from .wait import Clock, SystemClock, until
 from .zerotier import Service
 
 log = logging.getLogger("ztgate")
+T = TypeVar("T")
 
 
 class Machine:
@@ -49,6 +51,11 @@ class Machine:
             log.info("waiting: %s", reason)
         else:
             self.console.say(f"waiting: {reason}")
+
+    def wait(self, check: Callable[[], T], seconds: float) -> T:
+        """Wait until check stops raising WaitingError; a dry run does not wait for what it has not done."""
+        patience = 0.0 if self.dry_run else seconds
+        return until(check, seconds=patience, clock=self.clock, say=self.say_waiting)
 
     def warn(self, text: str) -> None:
         """Something that people should know although the gateway works."""

@@ -31,7 +31,6 @@ from .steps import (
     start_zerotier,
     uplink,
 )
-from .wait import until
 
 # Seconds that a first boot waits for a router advertisement once IPv4 is there.
 IPV6_PATIENCE = 15.0
@@ -125,7 +124,7 @@ def _choose_subnet(
         return wan, subnet, reason
     seconds = 0.0 if current.registered else IPV6_PATIENCE
     try:
-        wan, subnet = until(look, seconds=seconds, clock=machine.clock, say=machine.say_waiting)
+        wan, subnet = machine.wait(look, seconds)
         return wan, subnet, ""
     except WaitingError:
         if config.ipv6.mode == "ndp-proxy":

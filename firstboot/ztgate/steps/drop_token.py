@@ -15,7 +15,6 @@ from .. import config, store
 from ..actions import Action, Overwrite, WriteFile
 from ..errors import WaitingError, ZtgateError
 from ..machine import Machine
-from ..wait import until
 
 PATIENCE = 180.0  # seconds for cloud-init; it may have failed for good
 LARGEST = 32 * 1024 * 1024  # bytes; cloud-init's copies are far smaller
@@ -85,7 +84,7 @@ def _let_cloud_init_finish(machine: Machine) -> None:
             raise WaitingError("cloud-init is still at work")
 
     with contextlib.suppress(WaitingError):
-        until(check, seconds=PATIENCE, clock=machine.clock, say=machine.say_waiting)
+        machine.wait(check, PATIENCE)
 
 
 def _check(machine: Machine, token: str) -> None:

@@ -7,7 +7,6 @@ from ipaddress import IPv4Address, IPv6Network
 from ..actions import Action, CallService
 from ..errors import WaitingError, ZtgateError
 from ..machine import Machine
-from ..wait import until
 from ..zerotier import Network, in_range
 
 # The gateway follows no default route of the network: it is the default route.
@@ -68,12 +67,7 @@ def leave(machine: Machine, network: str, before: str) -> None:
 def run(machine: Machine, network: str, address: IPv4Address) -> Network:
     """Join and wait until it is up."""
     machine.do(plan(network, machine.service.network(network)))
-    return until(
-        lambda: check(network, machine.service.network(network), address),
-        seconds=PATIENCE,
-        clock=machine.clock,
-        say=machine.say_waiting,
-    )
+    return machine.wait(lambda: check(network, machine.service.network(network), address), PATIENCE)
 
 
 def address_in(machine: Machine, network: str, subnet: IPv6Network) -> str:

@@ -8,7 +8,6 @@ from ..controllers.base import Controller
 from ..errors import WaitingError, ZtgateError
 from ..machine import Machine
 from ..register import Target
-from ..wait import until
 
 # Seconds after the gateway itself saw a route go. Members are told one after the other and cannot be asked;
 # 1.8 s was measured. One that sees both changes at once keeps the old next hop for good.
@@ -63,5 +62,5 @@ def _wait_until_gone(machine: Machine, network: str, targets: list[Target]) -> N
         if current and any(target in names for target, _ in current.routes):
             raise WaitingError("the old default route is still with the members")
 
-    until(check, seconds=PATIENCE, clock=machine.clock, say=machine.say_waiting)
+    machine.wait(check, PATIENCE)
     machine.clock.sleep(SETTLE)

@@ -13,7 +13,6 @@ from ..errors import ZtgateError
 from ..facts import tun
 from ..machine import Machine
 from ..state import State
-from ..wait import until
 
 # World types, ZeroTierOne node/World.hpp: one byte, then the id in 8.
 PLANET, MOON = 1, 127
@@ -94,7 +93,7 @@ def run(machine: Machine, settings: ZeroTier, state: State) -> tuple[str, State]
     present = {name for name in (*files, "local.conf") if (home / name).exists()}
     machine.do(plan_files(files, present, state.written, home))
     written = {name: _digest(content) for name, content in files.items()}
-    node = until(machine.service.node, seconds=PATIENCE, clock=machine.clock, say=machine.say_waiting)
+    node = machine.wait(machine.service.node, PATIENCE)
     if any(formats.WORLD_ID.fullmatch(text) for text in settings.moons):
         machine.do(plan_orbits(settings, machine.service.moons()))
     return node, state.but(written=written)

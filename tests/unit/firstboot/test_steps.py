@@ -283,7 +283,7 @@ def test_revision_follows_inputs_and_survives_json() -> None:
 
 def test_ports() -> None:
     status = {"config": {"settings": {"primaryPort": 9993, "secondaryPort": 0, "tertiaryPort": 41000}}}
-    assert firewall.ports(status) == (9993, 41000)
+    assert firewall.ports(status) == (9993,), "the others are random"
     assert firewall.ports({}) == (9993,)
 
 
