@@ -24,7 +24,11 @@ def main(argv: list[str]) -> int:
             host.ensure_venv_module(say)
             venv.enter(ROOT, venv.ensure(ROOT, say), argv)
         return int(options.verb(options) or 0)
-    except BuildError as e:
+    except BrokenPipeError:  # `./build.py list | head -1`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except (BuildError, OSError) as problem:
+        e = problem if isinstance(problem, BuildError) else from_system(problem)
         if getattr(options, "json", False):
             print(json.dumps({"ok": False, "error": e.message, "hint": e.hint}))
         print(f"error: {e.message}" + (f"\nhint:  {e.hint}" if e.hint else ""), file=sys.stderr)
@@ -32,9 +36,11 @@ def main(argv: list[str]) -> int:
     except KeyboardInterrupt:
         say("stopped; nothing half-written is left")
         return 130
-    except BrokenPipeError:  # `./build.py list | head -1`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
+
+
+def from_system(error: OSError) -> BuildError:
+    """What the operating system refused, without its numbers."""
+    return BuildError(f"{error.filename}: {error.strerror}" if error.filename else str(error))
 
 
 def say(text: str) -> None:

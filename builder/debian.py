@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -41,9 +42,9 @@ def _explained(error: CommandError) -> BuildError:
     if any(words in text for words in NO_MIRROR):
         return BuildError(error.message, "Debian's mirror did not answer; --mirror URL names another one")
     if mode() == "unshare" and any(word in text for word in NO_NAMESPACE):
-        ids = "usermod --add-subuids 100000-165535 --add-subgids 100000-165535 USER"
+        ids = f"sudo usermod --add-subuids 100000-165535 --add-subgids 100000-165535 {getpass.getuser()}"
         return BuildError(
-            error.message, f"this user cannot make user namespaces; run it with sudo, or give him ids: {ids}"
+            error.message, f"you cannot make user namespaces; use sudo, or get ids for them: {ids}"
         )
     return error
 

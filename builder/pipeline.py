@@ -105,6 +105,7 @@ def build(name: str, options: Options, observer: Observer) -> Result:
         package = zerotier.obtain(options.zerotier, image.suite, image.architecture, store.root / "download")
         stages = stages_for(image, package, options)
         results, artifacts = resume(stages, store, observer, always=("base",) if options.fresh else ())
+        observer.waiting(f"copying to {options.out}")
         path = publish(artifacts["disk"], options.out / f"{name}.img", secret=options.config is not None)
         sha256 = (artifacts["disk"] / "sha256").read_text()
         described = manifest.make(image, package, results, artifacts["rootfs"] / "rootfs.tar", path, sha256)

@@ -43,6 +43,7 @@ class Progress:
 
     def cached(self, stage: str, age_days: int) -> None:
         """A stage from the cache."""
+        self._show(Text(""))
         age = "" if age_days == 0 else f", {age_days} day{'s' * (age_days > 1)} old"
         self._print(f"[green]✓[/] {stage:{WIDTH}} [dim]from the cache{age}[/]")
 

@@ -28,7 +28,7 @@ def ensure(root: Path, say: Callable[[str], None]) -> Path:
         wanted = ".".join(map(str, MINIMUM))
         raise BuildError(f"Python {wanted} or newer is needed, this is {sys.version.split()[0]}")
     python = root / ".venv/bin/python"
-    if _installed(root) == _wanted(root) and python.exists():
+    if _installed(root) == _wanted(root) and os.access(python, os.X_OK):
         return python
     if not _works(python):
         say("making .venv")

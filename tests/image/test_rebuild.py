@@ -108,7 +108,7 @@ def test_the_same_inputs_give_the_same_bytes(
         assert hashlib.file_digest(f, "sha256").hexdigest() == reference
 
 
-@pytest.mark.parametrize("sig", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.parametrize("sig", [signal.SIGINT, signal.SIGKILL])
 def test_a_build_that_is_stopped_leaves_nothing_half_made(
     copy: Path, cache: Path, zerotier_deb: Path, tmp_path: Path, sig: signal.Signals
 ) -> None:
@@ -122,7 +122,7 @@ def test_a_build_that_is_stopped_leaves_nothing_half_made(
     said = process.stderr.read()
     status = process.wait(30)
     assert "Traceback" not in said
-    assert status == {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGKILL: -9}[sig]
+    assert status == {signal.SIGINT: 130, signal.SIGKILL: -9}[sig]
     assert not list(out.glob("*")) or not (out / "vps-amd64.img").exists()
     if sig != signal.SIGKILL:
         assert list(cache.rglob(".tmp-*")) == []

@@ -102,6 +102,15 @@ def test_without_the_environment_it_goes_there_first() -> None:
     assert "nearest: vps-amd64" in done.stderr
 
 
+def test_what_the_system_refuses(build_py: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_: object) -> None:
+        raise PermissionError(13, "Permission denied", "/root/x")
+
+    monkeypatch.setattr(build, "list_images", refuse)
+    done = build_py("list")
+    assert (done.status, done.stderr) == (1, "error: /root/x: Permission denied\n")
+
+
 def test_control_c(build_py: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupt(_: object) -> None:
         raise KeyboardInterrupt

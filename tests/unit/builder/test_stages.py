@@ -1,0 +1,123 @@
+"""The stages' command lines, with a mmdebstrap that only writes them down."""
+
+import tarfile
+from pathlib import Path
+
+import pytest
+
+from builder import debian
+from builder.errors import BuildError
+from builder.stages import Stage, Work
+from builder.stages.base import BaseStage
+from builder.stages.tools import ToolsStage
+from builder.stages.zerotier import ZerotierStage
+from builder.tools import Tools
+
+from .conftest import FakeTool, make_tree
+
+EPOCH = 1_000_000
+# Writes the file that its command line names as the target.
+TARGET = """
+for word; do case "$word" in *.tar) target=$word;; esac; done
+echo tar > "$target"
+echo $SOURCE_DATE_EPOCH
+"""
+
+
+@pytest.fixture
+def work(tmp_path: Path) -> Work:
+    (tmp_path / "out").mkdir()
+    make_tree(tmp_path / "base", {"base.tar": "base"})
+    return Work(tmp_path / "out", {"base": tmp_path / "base"}, lambda _: None)
+
+
+def base_stage(tmp_path: Path, mirror: str = "") -> BaseStage:
+    bootstrap = make_tree(tmp_path / "bootstrap", {"etc/apt/apt.conf.d/90": "x"})
+    return BaseStage("trixie", "amd64", ("b", "a"), bootstrap, EPOCH, mirror)
+
+
+@pytest.mark.parametrize(
+    ("mirror", "end"), [("", ["trixie", "base.tar"]), ("http://m/d", ["trixie", "base.tar", "http://m/d"])]
+)
+def test_the_base_is_bootstrapped(
+    tmp_path: Path, work: Work, fake_tool: FakeTool, mirror: str, end: list[str]
+) -> None:
+    calls = fake_tool("mmdebstrap", TARGET)
+    base_stage(tmp_path, mirror).run(work)
+    words = calls.read_text().split()
+    assert {"--variant=apt", "--include=b,a", "--architectures=amd64", f"--mode={debian.mode()}"} <= set(
+        words
+    )
+    assert [word.rsplit("/out/")[-1] for word in words[-len(end) :]] == end
+    assert [p.name for p in work.out.iterdir()] == ["base.tar"]
+
+
+def test_zerotier_is_installed_by_dpkg_in_the_base(tmp_path: Path, work: Work, fake_tool: FakeTool) -> None:
+    calls = fake_tool("mmdebstrap", TARGET)
+    ZerotierStage(tmp_path / "z.deb", "abc", EPOCH).run(work)
+    line = calls.read_text()
+    assert f"--setup-hook=tar-in {tmp_path}/base/base.tar /" in line
+    assert f"upload {tmp_path}/z.deb /zerotier.deb" in line
+    assert 'chroot "$1" dpkg --install /zerotier.deb' in line
+    assert (work.out / "rootfs.tar").exists()
+
+
+def test_the_tools_become_a_tree_of_plain_files(tmp_path: Path, work: Work, fake_tool: FakeTool) -> None:
+    packed = tmp_path / "packed"
+    with tarfile.open(packed, "w") as tar:
+        tar.add(make_tree(tmp_path / "t", {"usr/sbin/mke2fs": "elf"}), "./")
+    fake_tool("mmdebstrap", TARGET.replace('echo tar > "$target"', f'cp {packed} "$target"'))
+    ToolsStage().run(work)
+    assert (work.out / "tree/usr/sbin/mke2fs").read_text() == "elf"
+    assert [p.name for p in work.out.iterdir()] == ["tree"]
+
+
+def test_tools_run_through_their_own_loader(tmp_path: Path) -> None:
+    words = [str(word) for word in Tools(tmp_path, EPOCH).argv("usr/sbin/mke2fs", ["-q"])]
+    assert words == [
+        f"{tmp_path}/usr/lib64/ld-linux-x86-64.so.2",
+        "--library-path",
+        f"{tmp_path}/usr/lib/x86_64-linux-gnu",
+        f"{tmp_path}/usr/sbin/mke2fs",
+        "-q",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("output", "hint"),
+    [
+        ("E: Unable to connect to mirror:80:", "--mirror URL"),
+        ("tar: write error: No space left on device", "no space left"),
+        ("E: failed to parse /etc/subuid and /etc/subgid", "add-subuids"),
+        ("E: something else", ""),
+    ],
+)
+def test_mmdebstraps_failures_are_explained(
+    tmp_path: Path, work: Work, fake_tool: FakeTool, monkeypatch: pytest.MonkeyPatch, output: str, hint: str
+) -> None:
+    monkeypatch.setattr(debian, "mode", lambda: "unshare")
+    fake_tool("mmdebstrap", f"echo '{output}'; exit 25")
+    with pytest.raises(BuildError) as e:
+        base_stage(tmp_path).run(work)
+    assert output in e.value.message
+    assert hint in e.value.hint
+    assert bool(hint) == bool(e.value.hint)
+
+
+@pytest.mark.parametrize("make", [lambda t: ToolsStage(), base_stage, lambda t: ZerotierStage(t, "", 0)])
+def test_a_missing_mmdebstrap_is_found_before_anything_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, make: object
+) -> None:
+    assert callable(make)
+    stage: Stage = make(tmp_path)
+    monkeypatch.setattr(debian, "which", lambda _: None)
+    with pytest.raises(BuildError, match="mmdebstrap is not installed"):
+        stage.verify()
+
+
+def test_stages_depend_on_what_they_are_made_of(tmp_path: Path) -> None:
+    base = base_stage(tmp_path)
+    assert base.inputs()["packages"] == ("a", "b")
+    assert "overlays/bootstrap/etc/apt/apt.conf.d/90" in base.inputs()
+    assert "builder/stages/base.py" in base.inputs()
+    assert ZerotierStage(tmp_path, "abc", EPOCH).inputs()["zerotier package"] == "abc"
