@@ -12,6 +12,8 @@ _NETLINK_ROUTE = 0
 _NLM_REQUEST_ACK = 0x05
 _NLM_CREATE_EXCL = 0x600
 _NLMSG_ERROR = 2
+_RTM_NEWLINK = 16
+_IFLA_GSO_MAX_SIZE = 41
 _RTM_NEWADDR, _RTM_DELADDR, _RTM_NEWROUTE, _RTM_DELROUTE = 20, 21, 24, 25
 _IFA_ADDRESS, _IFA_LOCAL, _IFA_BROADCAST = 1, 2, 4
 _IFA_F_PERMANENT = 0x80
@@ -53,6 +55,15 @@ class Netlink:
     def remove_route(self, device: str, target: Inet, via: IP) -> int:
         """Delete a route that add_route made."""
         return self._route(_RTM_DELROUTE, 0, device, target, via)
+
+    def limit_segments(self, device: str, size: int) -> int:
+        """Have the kernel cut up what is larger than this many octets before it gets to a device."""
+        try:
+            index = socket.if_nametoindex(device)
+        except OSError as error:
+            return error.errno or 1
+        body = struct.pack("=BxHiII", socket.AF_UNSPEC, 0, index, 0, 0)
+        return self._request(_RTM_NEWLINK, 0, body + _attribute(_IFLA_GSO_MAX_SIZE, struct.pack("=I", size)))
 
     def _address(self, kind: int, flags: int, device: str, address: Inet) -> int:
         try:

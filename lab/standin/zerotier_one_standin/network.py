@@ -48,6 +48,7 @@ class Network:
         self.status = REQUESTING
         self.config = Config()
         self.tap = Tap(_free_name(nwid, wanted_name), self.mac, self.config.mtu)
+        kernel.limit_segments(self.tap.name, wire.LARGEST_FRAME)
         self.managed = Managed(self.tap.name, kernel)
         self.groups: frozenset[Group] = frozenset()
         self.subscribers: dict[int, frozenset[Group]] = {}

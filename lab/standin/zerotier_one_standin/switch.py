@@ -14,7 +14,7 @@ import socket
 from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
-from . import derive, neighbours, network, wire
+from . import derive, neighbours, network, tap, wire
 from .links import Endpoint, Link, Links
 from .network import Network
 from .peers import Path
@@ -22,11 +22,13 @@ from .peers import Path
 log = logging.getLogger(__name__)
 
 _BURST = 64  # frames taken from one descriptor before another gets its turn
-_DATAGRAM = 16384
+_DATAGRAM = 65536
 _TABLE_LIMIT = 8192
-_ADDRESSES = 12  # octets: destination and source of an Ethernet frame
-_RECOGNISED = wire.FRAME_HEADER + _ADDRESSES
-_ETHERNET_HEADER = 14 + 4
+# A read from a tap, and a datagram after its header, begin with 10 octets about offloading, then the two
+# Ethernet addresses of 6 octets each.
+_TO, _AFTER = tap.OFFLOAD_HEADER, tap.OFFLOAD_HEADER + 12
+_WIRE_TO, _WIRE_AFTER = wire.FRAME_HEADER + _TO, wire.FRAME_HEADER + _AFTER
+_ETHERNET_HEADER = 14
 
 
 class Message(NamedTuple):
@@ -106,15 +108,15 @@ class Switch:
 
     def _drain_tap(self, net: Network) -> None:
         read, lookup = os.read, self._out.get
-        fd, size = net.tap.fd, net.tap.mtu + _ETHERNET_HEADER
+        fd, size = net.tap.fd, tap.LARGEST_READ
         try:
             for _ in range(_BURST):
-                frame = read(fd, size)
-                hit = lookup(frame[:_ADDRESSES])
+                data = read(fd, size)
+                hit = lookup(data[_TO:_AFTER])
                 if hit is not None:
-                    hit[0](hit[1] + frame, hit[2])
+                    hit[0](hit[1] + data, hit[2])
                 else:
-                    self._send_slowly(net, frame)
+                    self._send_slowly(net, data)
         except OSError:
             return  # nothing more to read, or a frame that could not be sent and is lost
 
@@ -123,7 +125,7 @@ class Switch:
         try:
             for _ in range(_BURST):
                 data, sender = receive(_DATAGRAM, socket.MSG_DONTWAIT)
-                fd = lookup(data[:_RECOGNISED])
+                fd = lookup(data[: wire.FRAME_HEADER] + data[_WIRE_TO:_WIRE_AFTER])
                 if fd is not None:
                     write(fd, data[wire.FRAME_HEADER :])
                 else:
@@ -131,19 +133,20 @@ class Switch:
         except OSError:
             return
 
-    def _send_slowly(self, net: Network, frame: bytes) -> None:
-        if frame[6:12] != net.mac or len(frame) < _ETHERNET_HEADER - 4:
+    def _send_slowly(self, net: Network, data: bytes) -> None:
+        frame = data[_TO:]
+        if frame[6:12] != net.mac or len(frame) < _ETHERNET_HEADER:
             return  # somebody else's frame: there are no bridges here
         if frame[0] & 1:
-            self._send_multicast(net, frame)
+            self._send_multicast(net, data)
             return
         node = derive.node_of_mac(net.nwid, frame[:6])
         way = self._way(net, node) if node is not None else None
         if way is None:
             return
         if len(self._out) < _TABLE_LIMIT:
-            self._out[frame[:_ADDRESSES]] = way
-        way[0](way[1] + frame, way[2])
+            self._out[data[_TO:_AFTER]] = way
+        way[0](way[1] + data, way[2])
 
     def _way(self, net: Network, node: int) -> tuple[Callable[..., int], bytes, Endpoint] | None:
         path = self._router.path_to(node)
@@ -152,9 +155,10 @@ class Switch:
             return None
         return path.link.socket.sendto, wire.frame_header(node, net.node, net.nwid, ticket), path.endpoint
 
-    def _send_multicast(self, net: Network, frame: bytes) -> None:
+    def _send_multicast(self, net: Network, data: bytes) -> None:
+        frame = data[_TO:]
         if net.config.emulate_nd and (reply := neighbours.answer(net.nwid, frame)) is not None:
-            os.write(net.tap.fd, reply)
+            os.write(net.tap.fd, tap.NO_OFFLOAD + reply)
             return
         group = network.group_of(frame)
         if group == network.Group(network.BROADCAST) and not net.config.broadcast:
@@ -162,7 +166,7 @@ class Switch:
         for node in net.recipients(group):
             way = self._way(net, node)
             if way is not None:
-                way[0](way[1] + frame, way[2])
+                way[0](way[1] + data, way[2])
 
     def _receive_slowly(self, link: Link, sender: Endpoint, data: bytes) -> None:
         header = wire.header(data)
@@ -172,7 +176,7 @@ class Switch:
             self._relay(header, data)
         elif header.verb == wire.VERB_MESSAGE:
             self.inbox.put(Message(link, sender, data))
-        elif header.verb == wire.VERB_FRAME and len(data) > _RECOGNISED:
+        elif header.verb == wire.VERB_FRAME and len(data) > _WIRE_AFTER:
             self._receive_frame(header, data)
 
     def _relay(self, header: wire.Header, data: bytes) -> None:
@@ -186,9 +190,9 @@ class Switch:
         ticket = data[20 : wire.FRAME_HEADER]
         if net is None or net.ticket(header.source) != ticket:
             return
-        to, source = data[28:34], data[34:40]
+        to, source = data[_WIRE_TO : _WIRE_TO + 6], data[_WIRE_TO + 6 : _WIRE_AFTER]
         if source != derive.mac(net.nwid, header.source) or not (to == net.mac or to[0] & 1):
             return
         if len(self._in) < _TABLE_LIMIT:
-            self._in[data[:_RECOGNISED]] = net.tap.fd
+            self._in[data[: wire.FRAME_HEADER] + data[_WIRE_TO:_WIRE_AFTER]] = net.tap.fd
         os.write(net.tap.fd, data[wire.FRAME_HEADER :])

@@ -4,8 +4,9 @@
     octet 1       verb in the low four bits, hops so far in the high four
     octets 2-6    destination node
     octets 7-11   source node
-A frame goes on with the network's id (8 octets) and the sender's ticket (8): a keyed hash of the sender
-under the network's key, which only authorised members are given. The ticket is constant for a sender, so a
+A frame goes on with the network's id (8 octets), the sender's ticket (8) and what its tap said about
+offloading (10, see tap.py). The ticket is a keyed hash of the sender under the network's key, which only
+authorised members are given; it is constant for a sender, so a
 receiver recognises a whole header, and the Ethernet addresses after it, by one dictionary look-up.
 """
 
@@ -15,14 +16,14 @@ import struct
 from typing import NamedTuple
 
 from .coerce import Json
+from .tap import OFFLOAD_HEADER
 
 MAGIC = 0xA1
 VERB_FRAME = 1
 VERB_MESSAGE = 2
 MAX_HOPS = 3
-FRAME_HEADER = (
-    28  # so that an IP MTU of 1390 fits the 1432 octets that ZeroTier allows itself: 28 + 14 + 1390
-)
+FRAME_HEADER = 28
+LARGEST_FRAME = 65507 - FRAME_HEADER - OFFLOAD_HEADER  # octets; what fits into a UDP datagram
 TICKET_SIZE = 8
 _START = struct.Struct(">BB5s5s")
 MESSAGE_HEADER = _START.size

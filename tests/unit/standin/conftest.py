@@ -53,6 +53,9 @@ class FakeKernel:
         self.done.append(f"+ {target} via {via}")
         return 0
 
+    def limit_segments(self, device: str, size: int) -> int:
+        return 0
+
     def remove_route(self, device: str, target: Inet, via: IP) -> int:
         self.done.append(f"- {target} via {via}")
         return 0
