@@ -47,6 +47,7 @@ NEEDS = (
     Need("ip", "iproute2", "the virtual internet", PLAYING),
     Need("sysctl", "procps", "the virtual internet's routers", PLAYING),
     Need("dnsmasq", "dnsmasq-base", "its DHCP, DNS and router advertisements", PLAYING),
+    Need("curl", "curl", "asks its web servers", PLAYING),
     Need("ping", "iputils-ping", "asks from outside", PLAYING),
     Need("ssh", "openssh-client", "looks into the gateway", PLAYING),
     Need("openssl", "openssl", "the controller's certificates", PLAYING),
@@ -57,6 +58,8 @@ NEEDS = (
     Need("tcpdump", "tcpdump", "looks at packets", (TEST,)),
     Need("cpio", "cpio", "looks into the initrd", (TEST,)),
     Need("zstd", "zstd", "looks into the initrd", (TEST,)),
+    Need("mkfs.vfat", "dosfstools", "makes a disk for cloud-init", (TEST,)),
+    Need("shellcheck", "shellcheck", "checks shell scripts", (TEST,)),
     Need("gpg", "gpg", "signs a repository of its own", (TEST,)),
 )
 
