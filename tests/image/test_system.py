@@ -124,6 +124,7 @@ def test_debians_ndppd_and_needless_timers_do_not_run(root: Root) -> None:
 
 
 def test_nothing_holds_the_boot(root: Root) -> None:
+    assert "network-online.target.wants" not in root.names(SYSTEM)
     text = root.text(f"{SYSTEM}/systemd-networkd-wait-online.service.d/ztgate.conf")
     assert "--any" in text
     assert "--timeout=30" in text
