@@ -39,4 +39,4 @@ def image(request: pytest.FixtureRequest, zerotier_deb: Path) -> Path:
     if given is not None:
         return given.resolve()
     built = json.loads(_build("build", "vps-amd64", "--zerotier", zerotier_deb, "--json"))
-    return ROOT / built["path"]
+    return ROOT / str(built["path"])

@@ -8,6 +8,7 @@ import pytest
 
 from builder.errors import BuildError
 from builder.run import CommandError, run
+from lab.retry import NotYet, retry
 
 from .conftest import FakeTool
 
@@ -63,9 +64,16 @@ def test_an_interrupt_ends_the_tool_and_its_children(fake_tool: FakeTool, tmp_pa
     with pytest.raises(KeyboardInterrupt):
         run(["long"], on_line=interrupt)
     assert time.monotonic() - began < 5
-    child = int(pid_file.read_text())
-    state = Path(f"/proc/{child}/stat")
-    assert not state.exists() or state.read_text().rsplit(")", 1)[1].split()[0] in "ZX"
+    retry(lambda: _is_over(int(pid_file.read_text())), 5, "the end of the tool's child", pause=0.05)
+
+
+def _is_over(pid: int) -> None:
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
+    except OSError:
+        return
+    if state not in "ZX":
+        raise NotYet(f"process {pid} is in state {state}")
 
 
 def test_control_c_reaches_a_running_tool() -> None:
