@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from . import DEFAULT_HOME, NOTICE, VERSION_TEXT, minihttp
+from . import DEFAULT_HOME, NOTICE, VERSION_TEXT, client
 from .coerce import Json
 from .errors import StandinError
 
@@ -49,7 +49,7 @@ class _Service(NamedTuple):
     def call(self, method: str, path: str, body: str = "") -> str:
         """The reply's body; StandinError as the real one words it."""
         try:
-            status, reply = minihttp.call(self.host, self.port, method, path, self.token, body)
+            status, reply = client.call(self.host, self.port, method, path, self.token, body)
         except OSError as error:
             message = f"Error connecting to the ZeroTier service: {error}"
             raise StandinError(

@@ -8,11 +8,11 @@ from collections.abc import Callable
 from typing import NamedTuple
 from urllib.parse import parse_qsl, urlsplit
 
+from .client import PATIENCE, read_head
+
 log = logging.getLogger(__name__)
 
-_HEAD_LIMIT = 65536
 _BODY_LIMIT = 16 << 20
-_PATIENCE = 60.0  # seconds, both for a client to finish its request and for the service to answer one
 _REASONS = {200: "OK", 400: "Bad Request", 401: "Unauthorized", 404: "Not Found"}
 
 
@@ -38,24 +38,13 @@ class Response(NamedTuple):
 Handler = Callable[[Request], Response]
 
 
-def _read_head(connection: socket.socket) -> tuple[bytes, bytes]:
-    data = b""
-    while b"\r\n\r\n" not in data:
-        chunk = connection.recv(65536)
-        if not chunk or len(data) > _HEAD_LIMIT:
-            raise ConnectionError("no whole request or reply")
-        data += chunk
-    head, _, rest = data.partition(b"\r\n\r\n")
-    return head, rest
-
-
 def _headers(lines: list[str]) -> dict[str, str]:
     pairs = (line.partition(":") for line in lines)
     return {name.strip().lower(): value.strip() for name, _, value in pairs}
 
 
 def _read_request(connection: socket.socket, remote: str) -> Request:
-    head, body = _read_head(connection)
+    head, body = read_head(connection)
     first, *lines = head.decode("latin-1").split("\r\n")
     method, target, _ = first.split(" ", 2)
     headers = _headers(lines)
@@ -75,7 +64,7 @@ def _read_request(connection: socket.socket, remote: str) -> Request:
 
 def _serve_one(connection: socket.socket, remote: str, handler: Handler) -> None:
     with connection:
-        connection.settimeout(_PATIENCE)
+        connection.settimeout(PATIENCE)
         try:
             reply = handler(_read_request(connection, remote))
             body = reply.body.encode()
@@ -117,18 +106,3 @@ def serve(port: int, handler: Handler) -> list[socket.socket]:
         threading.Thread(target=_accept_all, args=(listener, handler), daemon=True).start()
         listeners.append(listener)
     return listeners
-
-
-def call(host: str, port: int, method: str, path: str, token: str, body: str = "") -> tuple[int, str]:
-    """One request to a local API: status and body; OSError if nobody answers."""
-    data = body.encode()
-    head = (
-        f"{method} {path} HTTP/1.1\r\nHost: {host}:{port}\r\nX-ZT1-Auth: {token}\r\n"
-        f"Content-Type: application/json\r\nContent-Length: {len(data)}\r\nConnection: close\r\n\r\n"
-    )
-    with socket.create_connection((host, port), _PATIENCE) as connection:
-        connection.sendall(head.encode() + data)
-        answer, reply = _read_head(connection)
-        while chunk := connection.recv(65536):
-            reply += chunk
-    return int(answer.split(b" ", 2)[1]), reply.decode()

@@ -148,7 +148,7 @@ def test_http_there_and_back() -> None:
     listeners = minihttp.serve(0, handler)
     try:
         port = listeners[0].getsockname()[1]
-        status, body = minihttp.call("127.0.0.1", port, "POST", "/a/b?c=d%20e", "secret", "x" * 100_000)
+        status, body = client.call("127.0.0.1", port, "POST", "/a/b?c=d%20e", "secret", "x" * 100_000)
     finally:
         for listener in listeners:
             listener.close()
