@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from lab.standin.zerotier_one_standin import cli, identity, idtool, minihttp, wire, world
+from lab.standin.zerotier_one_standin import cli, client, identity, idtool, minihttp, wire, world
 from lab.standin.zerotier_one_standin.home import Home, NetworkSettings, parse_settings
 from lab.standin.zerotier_one_standin.main import main
 from lab.standin.zerotier_one_standin.minihttp import Request, Response
