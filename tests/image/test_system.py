@@ -70,7 +70,7 @@ def test_nobody_has_a_password(root: Root) -> None:
         ("/usr/bin/tcpdump", "regular", 0o755),
         ("/usr/bin/traceroute", "symlink", 0o777),
         ("/usr/sbin/conntrack", "regular", 0o755),
-        ("/usr/bin/growpart", "regular", 0o755),
+        ("/usr/sbin/sfdisk", "regular", 0o755),
         ("/usr/sbin/resize2fs", "regular", 0o755),
         ("/usr/sbin/fsck.fat", "regular", 0o755),
         ("/usr/lib/ztgate/gateway.schema.json", "regular", 0o644),
