@@ -9,7 +9,7 @@ setup:  ## install what all of this needs: Debian packages, and .venv
 	./build.py setup --all
 demo:   ## build the gateway image, boot it in a virtual internet, show that it routes (KEEP=1 leaves it up)
 	./build.py demo $(if $(ZEROTIER),--zerotier $(ZEROTIER)) $(if $(KEEP),--keep)
-check:  ## lint, types and unit tests, in under a minute
+check: setup  ## lint, types and unit tests, in under a minute
 	$(TESTS) unit
 test: setup  ## everything: unit, image, netns and qemu tests
 	$(TESTS)
