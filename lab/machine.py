@@ -2,7 +2,6 @@
 
 import contextlib
 import shutil
-import socket
 import subprocess
 import tempfile
 from collections.abc import Sequence
@@ -11,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import pexpect
-from pexpect import fdpexpect
 from qemu.qmp.legacy import QEMUMonitorProtocol
 from qemu.qmp.qmp_client import ExecInterruptedError
 
@@ -37,7 +35,6 @@ class Machine:
         self.host, self.work = host, work
         self._qemu: subprocess.Popen[bytes] | None = None
         self._console: Any = None
-        self._socket: socket.socket | None = None
         self._monitor: QEMUMonitorProtocol | None = None
 
     @property
@@ -51,20 +48,19 @@ class Machine:
         Raises:
             LabError: QEMU ended at once; it shows what QEMU said.
         """
+        log = self.options.console_log
+        log.touch()
+        shown = log.stat().st_size
         self._qemu = process.start(self.host.argv(*self.options.argv()), self.work / "qemu.log")
-        retry(self._connect, 20, "QEMU's console and monitor")
+        # It ends with the machine, and so does every wait for the console.
+        tail = ["-c", f"+{shown + 1}", "-f", f"--pid={self._qemu.pid}", str(log)]
+        self._console = pexpect.spawn("tail", tail, encoding="utf-8", codec_errors="replace", echo=False)
+        retry(self._connect, 20, "QEMU's monitor")
 
     def _connect(self) -> None:
         if self._qemu is not None and self._qemu.poll() is not None:
             raise LabError(f"QEMU ended with status {self._qemu.returncode}\n{self._qemu_log()}")
         try:
-            if self._socket is None:
-                stream = socket.socket(socket.AF_UNIX)
-                stream.connect(str(self.options.console))
-                self._socket = stream
-                self._console = fdpexpect.fdspawn(
-                    stream, encoding="utf-8", codec_errors="replace", timeout=None
-                )
             monitor = QEMUMonitorProtocol(str(self.options.monitor))
             monitor.connect()
             self._monitor = monitor
@@ -95,10 +91,6 @@ class Machine:
         why = {1: "the machine stopped", 2: f"not within {seconds:.0f} s"}.get(found)
         why = why or f"it showed {self._console.match.group(0)!r} instead"
         raise LabError(f"console: waiting for {pattern!r}: {why}\n{self.console_tail()}")
-
-    def type(self, text: str) -> None:
-        """Type a line on the console."""
-        self._console.send(text + "\r")
 
     def console_text(self) -> str:
         """All that the console has shown since the machine was made."""
@@ -149,9 +141,9 @@ class Machine:
                 self._monitor.close()
         if self._qemu is not None:
             process.stop(self._qemu)
-        if self._socket is not None:
-            self._socket.close()
-        self._monitor = self._qemu = self._socket = self._console = None
+        if self._console is not None:
+            self._console.close(force=True)
+        self._monitor = self._qemu = self._console = None
 
     def close(self) -> None:
         """Stop it for good."""

@@ -41,11 +41,6 @@ class Options:
     seed: Path | None = None
 
     @property
-    def console(self) -> Path:
-        """The serial console's socket."""
-        return self.sockets / "console"
-
-    @property
     def monitor(self) -> Path:
         """The QMP socket."""
         return self.sockets / "qmp"
@@ -56,8 +51,8 @@ class Options:
             "qemu-system-x86_64", "-name", "gateway", "-nodefaults", "-display", "none", "-no-user-config",
             *self._machine(), *self._firmware(), *self._drives(), *self._network(),
             "-rtc", f"base={self.clock}", "-device", "virtio-rng-pci", "-vga", "std",
-            # logfile: what nobody reads from the socket is kept as evidence all the same.
-            "-chardev", f"socket,id=con,path={self.console},server=on,wait=off,logfile={self.console_log}",
+            # A file and no socket: a guest whose console nobody reads would stop at its next line.
+            "-chardev", f"file,id=con,path={self.console_log},append=on",
             "-serial", "chardev:con", "-qmp", f"unix:{self.monitor},server=on,wait=off",
         ]  # fmt: skip
 
