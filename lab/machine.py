@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pexpect
+from qemu.qmp import ConnectError
 from qemu.qmp.legacy import QEMUMonitorProtocol
 from qemu.qmp.qmp_client import ExecInterruptedError
 
@@ -60,11 +61,13 @@ class Machine:
     def _connect(self) -> None:
         if self._qemu is not None and self._qemu.poll() is not None:
             raise LabError(f"QEMU ended with status {self._qemu.returncode}\n{self._qemu_log()}")
+        if not self.options.monitor.exists():
+            raise NotYet("its socket is not there")
         try:
             monitor = QEMUMonitorProtocol(str(self.options.monitor))
             monitor.connect()
             self._monitor = monitor
-        except OSError as error:
+        except (OSError, ConnectError) as error:
             raise NotYet(str(error)) from None
 
     def _qemu_log(self) -> str:
