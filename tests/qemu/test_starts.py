@@ -70,7 +70,7 @@ def test_without_a_configuration_it_waits(make: Make) -> None:
     gateway.start()
     reason = gateway.expect(WAITING, never=f"{FAILED}|{READY}")["reason"]
     assert "configuration" in reason
-    gateway.expect("login:")
+    retry(lambda: want("login:" in gateway.console_text(), "no login prompt"), 120, "the login prompt")
 
 
 def test_wrong_token_is_named(world: World, make: Make) -> None:
