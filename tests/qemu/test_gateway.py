@@ -62,29 +62,13 @@ def test_link_lost_and_found(scene: Scene) -> None:
         retry(lambda f=family: laptop.get(echo_url(f)), 120, f"IPv{family} after the cable was back")  # type: ignore[misc]
 
 
-def test_kernel_update_leaves_it_bootable(scene: Scene) -> None:
-    """A second kernel, installed the way Debian's kernel package does it, is the one that boots next.
-
-    The files are the running kernel's under another version: what is tried is the hooks, the initrd
-    that they make, and the boot loader finding both.
-    """
+def test_an_initrd_made_on_the_appliance_boots(scene: Scene) -> None:
+    """What a kernel update does last: the initrd is made anew here, and the boot loader finds it."""
     shell = scene.world.shell()
-    old = shell.run("uname -r").strip()
-    new = old.replace("-cloud", "9-cloud", 1) if "-cloud" in old else f"{old}9"
-    shell.run(
-        f"set -e; cp /boot/vmlinuz-{old} /boot/vmlinuz-{new}; cp /boot/config-{old} /boot/config-{new}; "
-        f"cp -a /usr/lib/modules/{old} /usr/lib/modules/{new}; depmod {new}; "
-        f"linux-update-symlinks install {new} /boot/vmlinuz-{new}; "
-        f"DEB_MAINT_PARAMS='configure' run-parts --report --exit-on-error --arg={new} "
-        f"--arg=/boot/vmlinuz-{new} /etc/kernel/postinst.d; sync",
-        timeout=600,
-    )
-    assert shell.run("readlink -f /initrd.img /vmlinuz").split() == [
-        f"/boot/initrd.img-{new}",
-        f"/boot/vmlinuz-{new}",
-    ]
+    kernel = shell.run("uname -r").strip()
+    shell.run(f"update-initramfs -u -k {kernel} && sync", timeout=600)
+    links = shell.run("readlink -f /initrd.img /vmlinuz").split()
+    assert links == [f"/boot/initrd.img-{kernel}", f"/boot/vmlinuz-{kernel}"]
     scene.gateway.power_off()
     scene.gateway.start()
     scene.gateway.expect(READY, never=FAILED)
-    assert f"initrd.img-{new}" in scene.world.shell().run("readlink -f /initrd.img")
-    assert scene.world.shell().succeeds(f"test -d /usr/lib/modules/{new}")
