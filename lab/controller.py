@@ -12,7 +12,7 @@ from typing import Any
 
 from lab import process, tls, topology
 from lab.netns import Namespace
-from lab.retry import NotYet, retry
+from lab.retry import retry
 from lab.zerotier import Node, Package, make_moon
 
 Json = dict[str, Any]
@@ -80,12 +80,8 @@ class Controller:
             "--controller", "http://127.0.0.1:9993",
             "--controller-token-file", self.node.home / "authtoken.secret",
         )  # fmt: skip
-        retry(lambda: self._listens(port), 10, f"the controller's {kind} API")
+        retry(lambda: self.host.listens(port), 10, f"the controller's {kind} API")
         return door
-
-    def _listens(self, port: int) -> None:
-        if f":{port} " not in self.host.run("ss", "-Hltn"):
-            raise NotYet(f"nobody listens on port {port}")
 
     def create_network(self, **settings: Any) -> str:
         """Make a network with these settings and return its id."""

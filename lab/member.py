@@ -81,8 +81,4 @@ class Member:
         """Listen on TCP ports, on every address."""
         for port in ports:
             self.host.start(f"port-{port}", sys.executable, "-m", "lab.echo", "--port", str(port))
-            retry(lambda p=port: self._listens(p), 10, f"{self.host.name}'s port {port}")  # type: ignore[misc]
-
-    def _listens(self, port: int) -> None:
-        if f":{port} " not in self.host.run("ss", "-Hltn"):
-            raise NotYet(f"nobody listens on port {port}")
+            retry(lambda p=port: self.host.listens(p), 10, f"{self.host.name}'s port {port}")  # type: ignore[misc]

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from lab import process
+from lab.retry import NotYet
 
 
 @dataclass
@@ -46,6 +47,15 @@ class Namespace:
         server = process.start(self.argv(*command), self.logs / f"{self.name}-{log}.log")
         self._running.append(server)
         return server
+
+    def listens(self, port: int) -> None:
+        """Check that somebody listens on a TCP port here.
+
+        Raises:
+            NotYet: nobody does.
+        """
+        if f":{port} " not in self.run("ss", "-Hltn"):
+            raise NotYet(f"nobody listens on port {port}")
 
     def address(self, device: str, *addresses: str) -> None:
         """Give ``device`` addresses with their prefix lengths."""
