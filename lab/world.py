@@ -25,12 +25,13 @@ from lab.qemu import Options
 from lab.retry import NotYet, retry
 from lab.zerotier import Node, Package
 
+# Each to the end of its line: the console is read piece by piece.
 READY = (
     r"ztgate: ready network=(?P<network>[0-9a-f]{16}) address=(?P<address>[0-9.]+) "
-    r"ipv6=(?P<ipv6>\S+) seconds=(?P<seconds>[0-9.]+)"
+    r"ipv6=(?P<ipv6>\S+) seconds=(?P<seconds>[0-9.]+)(?=[\r\n])"
 )
-WAITING = r"ztgate: waiting: (?P<reason>[^\r\n]+)"
-FAILED = r"ztgate: failed: (?P<reason>[^\r\n]+)"
+WAITING = r"ztgate: waiting: (?P<reason>[^\r\n]+)(?=[\r\n])"
+FAILED = r"ztgate: failed: (?P<reason>[^\r\n]+)(?=[\r\n])"
 ECHO_PORT = 8080
 
 # A network that somebody already uses: the gateway is to leave all of this as it is.

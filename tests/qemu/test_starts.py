@@ -62,7 +62,7 @@ def test_uefi_with_cloud_init_and_a_self_hosted_controller(world: World, make: M
     gateway.power_off()
     token = world.controller.self_hosted.token
     for form in (token, base64.b64encode(token.encode()).decode()):
-        want(not disk.holds(gateway.options.disk, form, world.work), "the token is on the disk")
+        assert disk.places(gateway.options.disk, form, world.work) == [], "the token is on the disk"
 
 
 def test_without_a_configuration_it_waits(make: Make) -> None:
