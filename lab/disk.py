@@ -27,9 +27,9 @@ def personal(image: Path, config: str | None, work: Path, size_mib: int = 4096) 
         source.write_text(config)
         process.run([sys.executable, ROOT / "build.py", "configure", backing, "--config", source])
     disk = work / "disk.qcow2"
-    # QEMU ignores a discard of less than a cluster: with its usual 64 KiB the guest's 4 KiB blocks would stay.
-    options = ["-o", "cluster_size=4k", "-F", "raw", "-b", backing]
-    process.run(["qemu-img", "create", "-q", "-f", "qcow2", *options, disk, f"{size_mib}M"])
+    # QEMU ignores a discard of less than a cluster; at the usual 64 KiB the guest's 4 KiB blocks would stay.
+    kind: list[process.Arg] = ["-f", "qcow2", "-o", "cluster_size=4k", "-F", "raw", "-b", backing]
+    process.run(["qemu-img", "create", "-q", *kind, disk, f"{size_mib}M"])
     return disk
 
 

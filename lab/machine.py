@@ -1,6 +1,8 @@
 """A virtual machine that runs an image: its console, its monitor, its power switch, and SSH into it."""
 
 import contextlib
+import os
+import shlex
 import shutil
 import subprocess
 import tempfile
@@ -187,6 +189,11 @@ class Shell:
     def succeeds(self, command: str, timeout: float = 180) -> bool:
         """Whether a shell command in the machine ends with status 0."""
         return process.succeeds(self.host.argv(*self.argv(command)), timeout=timeout)
+
+    def put(self, source: Path, target: str, timeout: float = 180) -> None:
+        """Copy a file into the machine."""
+        words = shlex.join(os.fspath(word) for word in self.argv(f"cat > {shlex.quote(target)}"))
+        self.host.run("sh", "-c", f"{words} < {shlex.quote(str(source))}", timeout=timeout)
 
 
 def key_pair(directory: Path) -> tuple[Path, str]:

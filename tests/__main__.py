@@ -14,6 +14,7 @@ import xml.etree.ElementTree as ElementTree
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests import kernel
 from tests.conftest import ROOT
 
 REPORTS = ROOT / "out" / "tests"
@@ -66,6 +67,15 @@ def build_once(zerotier: Path | None) -> list[str]:
     return ["--zerotier", str(zerotier.resolve()), "--image", str(ROOT / built["path"])]
 
 
+def prepared(zerotier: Path | None, tiers: list[str]) -> dict[str, list[str]]:
+    """Each tier's options for pytest; what they name is made or downloaded here, outside the sandbox."""
+    images = build_once(zerotier)
+    given = {tier: [] if tier == "unit" else list(images) for tier in tiers}
+    if "qemu" in given:
+        given["qemu"] += ["--kernel", str(kernel.download(REPORTS))]
+    return given
+
+
 def _output(argv: list[str]) -> str:
     done = subprocess.run(argv, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
     if done.returncode != 0:
@@ -90,8 +100,8 @@ def main() -> int:
     if unknown := set(tiers) - set(TIERS):
         parser.error(f"{', '.join(sorted(unknown))}: the tiers are {', '.join(TIERS)}")
     REPORTS.mkdir(parents=True, exist_ok=True)
-    images = build_once(options.zerotier) if set(tiers) - {"unit"} else []
-    results = [run_tier(tier, ([] if tier == "unit" else images) + rest) for tier in tiers]
+    given: dict[str, list[str]] = {"unit": []} if tiers == ["unit"] else prepared(options.zerotier, tiers)
+    results = [run_tier(tier, given[tier] + rest) for tier in tiers]
     print("\nztgate tests")
     for result in results:
         print(result.line())

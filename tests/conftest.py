@@ -7,12 +7,15 @@ from pathlib import Path
 
 import pytest
 
+from tests import kernel
+
 ROOT = Path(__file__).resolve().parent.parent
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--image", type=Path, help="a built vps-amd64 image (default: build it)")
     parser.addoption("--zerotier", type=Path, help="a zerotier-one .deb (default: the stand-in)")
+    parser.addoption("--kernel", type=Path, help="a kernel's .deb (default: download Debian's general one)")
 
 
 def _build(*words: str | Path) -> str:
@@ -40,3 +43,10 @@ def image(request: pytest.FixtureRequest, zerotier_deb: Path) -> Path:
         return given.resolve()
     built = json.loads(_build("build", "vps-amd64", "--zerotier", zerotier_deb, "--json"))
     return ROOT / str(built["path"])
+
+
+@pytest.fixture(scope="session")
+def other_kernel(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A kernel's package that the image does not have."""
+    given: Path | None = request.config.getoption("--kernel")
+    return (given or kernel.download(tmp_path_factory.mktemp("kernel"))).resolve()
