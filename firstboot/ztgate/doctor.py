@@ -133,6 +133,15 @@ def _membership(patient: Patient) -> Result:
     return network.status == "OK", f"{network.id} on {network.interface}: {network.status}", "ztgate apply"
 
 
+def _mac(patient: Patient) -> Result:
+    """Members work out the MAC address from the node's; the device must have that one."""
+    network = patient.network()
+    rows = json.loads(patient.machine.run(("ip", "-j", "link", "show", "dev", network.interface)) or "[]")
+    found = str(rows[0]["address"]) if rows else "none"
+    evidence = f"{network.interface} has {found}, ZeroTier gave {network.mac}"
+    return found == network.mac, evidence, "systemctl restart zerotier-one"
+
+
 def _addresses(patient: Patient) -> Result:
     network = patient.network()
     listed = ", ".join(map(str, (*network.addresses4, *network.addresses6)))
@@ -235,6 +244,7 @@ CHECKS: tuple[tuple[str, Callable[[Patient], Result]], ...] = (
     ("tun", _tun),
     ("zerotier", _zerotier),
     ("membership", _membership),
+    ("mac", _mac),
     ("addresses", _addresses),
     ("default routes", _published),
     ("kernel routes", _kernel_routes),

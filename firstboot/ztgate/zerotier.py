@@ -24,6 +24,7 @@ class Network:
     id: str
     status: str
     interface: str
+    mac: str
     mtu: int
     allow_managed: bool
     allow_global: bool
@@ -43,6 +44,7 @@ def parse_network(data: dict[str, Any]) -> Network:
         id=str(data["id"]),
         status=str(data["status"]),
         interface=str(data.get("portDeviceName", "")),
+        mac=str(data.get("mac", "")),
         mtu=int(data.get("mtu", 0)),
         allow_managed=bool(data.get("allowManaged")),
         allow_global=bool(data.get("allowGlobal")),

@@ -105,8 +105,15 @@ def _detach() -> None:
             os.dup2(nowhere.fileno(), descriptor)
 
 
+def _end_with_thread(arguments: threading.ExceptHookArgs) -> None:
+    """A daemon that has lost a thread would look alive and carry nothing."""
+    threading.__excepthook__(arguments)
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
 def _carry_on(node: Node) -> None:
     """Frames in one thread, control in another, signals here."""
+    threading.excepthook = _end_with_thread
     frames = threading.Thread(target=node.switch.run, args=(node.paths.links,), name="frames", daemon=True)
     control = threading.Thread(target=node.run, name="control", daemon=True)
     for thread in (frames, control):

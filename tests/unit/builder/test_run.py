@@ -2,7 +2,6 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -77,15 +76,6 @@ def _is_over(pid: int) -> None:
         raise NotYet(f"process {pid} is in state {state}")
 
 
-@pytest.fixture
-def interruptible() -> Iterator[None]:
-    """A background job of a shell that is no terminal's ignores SIGINT, and so would these tests."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
-
-
-@pytest.mark.usefixtures("interruptible")
 def test_control_c_reaches_a_running_tool() -> None:
     timer = threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT))
     timer.start()
