@@ -107,7 +107,7 @@ def _detach() -> None:
 
 def _end_with_thread(arguments: threading.ExceptHookArgs) -> None:
     """A daemon that has lost a thread would look alive and carry nothing."""
-    threading.__excepthook__(arguments)
+    log.critical("a thread ended", exc_info=arguments.exc_value)
     os.kill(os.getpid(), signal.SIGTERM)
 
 
