@@ -80,12 +80,12 @@ def test_a_changed_overlay_bootstraps_nothing_again(
 ) -> None:
     out = tmp_path / "out"
     first = build(copy, zerotier_deb, out, cache)
-    with (copy / "overlays/vps/etc/hosts.j2").open("a") as f:
+    with (copy / "overlays/common/etc/hosts.j2").open("a") as f:
         f.write("192.0.2.1 changed\n")
     second = build(copy, zerotier_deb, out, cache)
     assert actions(second) == {**dict.fromkeys(LONG, "cached"), "rootfs": "ran", "disk": "ran"}
     reasons = {stage["name"]: stage["reason"] for stage in second["stages"]}
-    assert reasons["rootfs"] == "overlays/vps/etc/hosts.j2 changed"
+    assert reasons["rootfs"] == "overlays/common/etc/hosts.j2 changed"
     assert first["sha256"] != second["sha256"]
     assert second["seconds"] < 90
 
