@@ -52,7 +52,9 @@ def main(argv: Sequence[str]) -> int:
 def parser() -> argparse.ArgumentParser:
     """The demo's options."""
     parser = argparse.ArgumentParser(prog="./build.py demo", description=__doc__)
-    parser.add_argument("--image", help="an image to try instead of building vps-amd64")
+    parser.add_argument(
+        "--image", default="vps-amd64", help="a name, which is built, or an image file (default: vps-amd64)"
+    )
     parser.add_argument(
         "--zerotier", type=Path, metavar="DEB", help="a zerotier-one .deb (default: the stand-in)"
     )
@@ -72,8 +74,8 @@ def build(options: argparse.Namespace) -> argparse.Namespace:
     if options.zerotier is None:
         options.zerotier = Path(process.run([*tool, "standin"], timeout=120).strip().splitlines()[-1])
     options.zerotier = options.zerotier.resolve()
-    if options.image is None:
-        answer = process.run_shown([*tool, "build", "vps-amd64", "--zerotier", options.zerotier, "--json"])
+    if not Path(options.image).is_file():
+        answer = process.run_shown([*tool, "build", options.image, "--zerotier", options.zerotier, "--json"])
         built = json.loads(answer)
         options.image = str(disk.ROOT / built["path"])
     return options

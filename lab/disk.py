@@ -1,5 +1,6 @@
 """The disks of virtual machines: personal copies of an image, and what is found on them afterwards."""
 
+import json
 import mmap
 import re
 import shutil
@@ -7,6 +8,7 @@ import sys
 from pathlib import Path
 
 from lab import process
+from lab.qemu import Kernel
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -48,6 +50,31 @@ def _places(path: Path, needle: bytes) -> list[int]:
         return []
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
         return [match.start() for match in re.finditer(re.escape(needle), content)]
+
+
+def firmware(image: Path) -> str:
+    """What an image is booted by: ``raspberry-pi`` for one with an MBR, ``bios`` otherwise."""
+    table = json.loads(process.run(["sfdisk", "--json", image]))["partitiontable"]
+    return "raspberry-pi" if table["label"] == "dos" else "bios"
+
+
+def kernel(disk: Path, work: Path) -> Kernel:
+    """What a Raspberry Pi's firmware would start from a disk, as config.txt on its FAT partition says."""
+    raw = work / "flat.img"
+    try:
+        process.run(["qemu-img", "convert", "-O", "raw", disk, raw], timeout=300)
+        first = json.loads(process.run(["sfdisk", "--json", raw]))["partitiontable"]["partitions"][0]
+        card = f"{raw}@@{int(first['start']) * 512}"
+        lines = process.run(["mtype", "-i", card, "::config.txt"]).splitlines()
+        config = dict(line.replace(" ", "=", 1).split("=", 1) for line in lines if line[:1].isalpha())
+        prefix = config["os_prefix"]
+        names = {"kernel": config["kernel"], "initrd": config["initramfs"].split()[0]}
+        for name, found in names.items():
+            process.run(["mcopy", "-n", "-o", "-i", card, f"::{prefix}{found}", work / name], timeout=120)
+        line = process.run(["mtype", "-i", card, f"::{prefix}cmdline.txt"]).strip()
+        return Kernel(work / "kernel", work / "initrd", line)
+    finally:
+        raw.unlink(missing_ok=True)
 
 
 def variables(template: Path, work: Path) -> Path:

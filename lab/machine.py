@@ -16,12 +16,13 @@ from qemu.qmp import ConnectError
 from qemu.qmp.legacy import QEMUMonitorProtocol
 from qemu.qmp.qmp_client import ExecInterruptedError
 
-from lab import process
+from lab import disk, process
 from lab.errors import LabError
 from lab.netns import Namespace
 from lab.qemu import Options
 from lab.retry import NotYet, retry
 
+PANIC = "Kernel panic - not syncing"
 # How long things may take, in seconds: under emulation a boot costs 60 to 120 s of a free core, and
 # the cores are seldom free.
 PATIENCE = {"tcg": 900, "kvm": 180}
@@ -53,6 +54,8 @@ class Machine:
         """
         log = self.options.console_log
         log.touch()
+        if self.options.arm:  # its firmware is QEMU: it takes the kernel that is on the card now
+            self.options = replace(self.options, kernel=disk.kernel(self.options.disk, self.work))
         shown = log.stat().st_size
         self._qemu = process.start(self.host.argv(*self.options.argv()), self.work / "qemu.log")
         # It ends with the machine, and so does every wait for the console.
@@ -85,10 +88,10 @@ class Machine:
         """Wait until the console shows ``pattern``.
 
         Raises:
-            LabError: it did not within ``timeout`` seconds, the console showed ``never``, or the
-                machine stopped; the console's last lines are in it.
+            LabError: it did not within ``timeout`` seconds, the console showed ``never`` or a panic, or
+                the machine stopped; the console's last lines are in it.
         """
-        patterns: list[Any] = [pattern, pexpect.EOF, pexpect.TIMEOUT, *([never] if never else [])]
+        patterns: list[Any] = [pattern, pexpect.EOF, pexpect.TIMEOUT, PANIC, *([never] if never else [])]
         seconds = timeout or self.patience
         found = self._console.expect(patterns, timeout=seconds)
         if found == 0:

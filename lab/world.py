@@ -138,7 +138,8 @@ class World:
         tap = f"tap{len(self._machines)}"
         self.isp.host.tap(tap, WAN)
         variables = None
-        if options.get("firmware") == "uefi":
+        options = {"firmware": disk.firmware(self.image), **options}
+        if options["firmware"] == "uefi":
             variables = disk.variables(qemu.ovmf()[1], work)
         machine = Machine(
             Options(
