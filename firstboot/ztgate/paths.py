@@ -35,7 +35,7 @@ class Paths:
 
         self.zerotier_home = root / "var/lib/zerotier-one"
         self.cloud_copies = (root / "var/lib/cloud", root / "run/cloud-init")
-        self.cloud_enabled = root / "run/cloud-init/enabled"
+        self.cloud_begun = root / "run/cloud-init/status.json"
         self.cloud_result = root / "run/cloud-init/result.json"
         self.cloud_disabled = root / "etc/cloud/cloud-init.disabled"
         self.synchronized = root / "run/systemd/timesync/synchronized"

@@ -91,7 +91,7 @@ def _let_cloud_init_finish(machine: Machine) -> None:
     paths = machine.paths
 
     def check() -> None:
-        if paths.cloud_enabled.exists() and not paths.cloud_result.exists():
+        if paths.cloud_begun.exists() and not paths.cloud_result.exists():
             raise WaitingError("cloud-init is still at work")
 
     with contextlib.suppress(WaitingError):

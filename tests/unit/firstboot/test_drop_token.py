@@ -99,8 +99,8 @@ def test_filler_is_no_token(length: int) -> None:
 def test_cloud_init_comes_first(tmp_path: Path, finishes: bool) -> None:
     """Its last stage copies the user data again."""
     made = machine(tmp_path)
-    made.paths.cloud_enabled.parent.mkdir(parents=True)
-    made.paths.cloud_enabled.touch()
+    made.paths.cloud_begun.parent.mkdir(parents=True)
+    made.paths.cloud_begun.touch()
     clock = made.clock
     assert isinstance(clock, FakeClock)
     if finishes:
