@@ -7,6 +7,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
+from builder import foreign
 from builder.errors import BuildError
 from builder.run import CommandError, LineHook, run, which
 
@@ -21,13 +22,26 @@ def mode() -> str:
 
 
 def mmdebstrap(
-    options: Sequence[str], *, suite: str, target: Path, mirror: str, epoch: int, line: LineHook
+    options: Sequence[str],
+    *,
+    suite: str,
+    target: Path,
+    mirror: str,
+    epoch: int,
+    line: LineHook,
+    emulated: str = "",
 ) -> None:
-    """Run mmdebstrap, with the tar `target` as its result; an empty mirror means Debian's own."""
+    """Run mmdebstrap, with the tar `target` as its result; an empty mirror means Debian's own.
+
+    `emulated` is an architecture whose programs it will run here; the twins are the caller's business.
+    """
     env = {"SOURCE_DATE_EPOCH": str(epoch)}
-    if mode() == "root":  # its temporary tree goes where a killed build is swept up
+    if mode() == "root" or emulated:  # its temporary tree goes where a killed build is swept up
         env["TMPDIR"] = str(target.parent)
     argv = ["mmdebstrap", f"--mode={mode()}", "--format=tar", *options, suite, str(target)]
+    if emulated:  # root is then the namespace's
+        argv[1:2] = ["--mode=root", "--skip=check/qemu"]
+        argv = [*foreign.inside(emulated), *argv]
     try:
         run([*argv, *([mirror] if mirror else [])], env=env, on_line=line)
     except CommandError as e:

@@ -23,7 +23,7 @@ class Partition:
     """One partition, in the order in which they lie on the disk."""
 
     name: str = setting("its name in the partition table")
-    type: str = setting("what it is for", choices=("bios-boot", "esp", "root"))
+    type: str = setting("what it is for", choices=("bios-boot", "firmware", "root"))
     size: str = setting("64M, 2G, or auto: what is in it and a quarter more, for a root")
     label: str = setting("label of its file system", "")
     mount: str = setting("where it is mounted", "")
@@ -35,16 +35,24 @@ class Image:
 
     name: str = setting("the file's name without .yaml")
     description: str = setting("one line for `./build.py list`", "")
-    architecture: str = setting("Debian's name of it", choices=("amd64",))
+    architecture: str = setting("Debian's name of it", choices=("amd64", "arm64"))
     suite: str = setting("Debian's release")
     date: datetime.date = setting("no file in the image is newer; $SOURCE_DATE_EPOCH overrides it")
     hostname: str = setting("its name until cloud-init or gateway.yaml gives another")
-    boot: str = setting("how it boots", choices=("grub",))
-    packages: tuple[str, ...] = setting("Debian packages, without their recommendations")
+    boot: str = setting("how it boots", choices=("grub", "raspberry-pi"))
+    components: tuple[str, ...] = setting("parts of Debian that packages may come from", ("main",))
+    packages: tuple[str, ...] = setting(
+        "Debian packages, without their recommendations; NAME/SUITE for backports"
+    )
     overlays: tuple[str, ...] = setting("trees of overlays/ laid over the root, later ones win")
     remove: tuple[str, ...] = setting("paths (globs) that packages bring and no gateway needs", ())
     partitions: tuple[Partition, ...] = setting("the disk, first partition first")
     formats: tuple[str, ...] = setting("what comes out", ("raw",), choices=("raw",))
+
+    @property
+    def table(self) -> str:
+        """Its partition table: the boot ROM of a Raspberry Pi 3 knows no GPT."""
+        return "dos" if self.boot == "raspberry-pi" else "gpt"
 
     def partition(self, type_: str) -> Partition:
         """The partition of a type; load.py has checked that there is exactly one."""

@@ -75,6 +75,11 @@ def difference(old: Inputs, new: Inputs) -> str:
     return "; ".join(said[:SHOWN]) + (f"; and {more} more" if more > 0 else "")
 
 
+def distance(old: Inputs, new: Inputs) -> int:
+    """How many inputs are different."""
+    return sum(_plain(old.get(label)) != _plain(new.get(label)) for label in {*old, *new})
+
+
 def _plain(value: Value | None) -> object:
     return list(value) if isinstance(value, tuple | list) else value
 

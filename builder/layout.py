@@ -11,17 +11,22 @@ from pathlib import Path
 from builder.image import MIB, Image, Partition, size_in_bytes
 
 SECTOR = 512
-START = MIB  # of the first partition, and what partitions are aligned to
+START = {"gpt": MIB, "dos": 4 * MIB}  # of the first partition; memory cards erase 4 MiB at a time
 BACKUP = MIB  # at the end: the second partition table, rounded up
 BLOCK = 4096  # of ext4
 SPARE_MIN = 300 * MIB  # free space of a root before it grows: logs, one more kernel, updates
 # Names of identifiers are uuid5 in this namespace: the same image definition gives the same identifiers.
 NAMESPACE = uuid.uuid5(uuid.NAMESPACE_URL, "https://ztgate.invalid/image")
-TYPES = {  # UEFI specification 2.10 table 5.7, Discoverable Partitions Specification
-    "bios-boot": "21686148-6449-6E6F-744E-656564454649",
-    "esp": "C12A7328-F81F-11D2-BA4B-00A0C93EC93B",
-    "root": "4F68BCE3-E8CD-4DB1-96E7-FBCAF984B709",
+# UEFI specification 2.10 table 5.7, Discoverable Partitions Specification; in an MBR: FAT32 with LBA, Linux.
+ROOT_TYPES = {
+    "amd64": "4F68BCE3-E8CD-4DB1-96E7-FBCAF984B709",
+    "arm64": "B921B045-1DF0-41C3-AF44-4C6F280D3FAE",
 }
+GPT_TYPES = {
+    "bios-boot": "21686148-6449-6E6F-744E-656564454649",
+    "firmware": "C12A7328-F81F-11D2-BA4B-00A0C93EC93B",
+}
+MBR_TYPES = {"firmware": "c", "root": "83"}
 
 
 def identifier(image: Image, role: str) -> str:
@@ -49,16 +54,27 @@ class Place:
 def identifiers(image: Image) -> dict[str, dict[str, str]]:
     """What templates know of partitions, by name: `partuuid`, `uuid` (as fstab has it), `label`, `mount`."""
     known = {}
-    for part in image.partitions:
+    for number, part in enumerate(image.partitions, 1):
         fs = identifier(image, f"{part.name} filesystem")
         fat = f"{fs[:4]}-{fs[4:8]}".upper()
         known[part.name] = {
-            "partuuid": identifier(image, part.name),
-            "uuid": fat if part.type == "esp" else fs,
+            "partuuid": _partuuid(image, part, number),
+            "uuid": fat if part.type == "firmware" else fs,
             "label": part.label,
             "mount": part.mount,
         }
     return known
+
+
+def _disk_id(image: Image) -> str:
+    """A GPT's UUID, or an MBR's 32 bits."""
+    whole = identifier(image, "disk")
+    return whole if image.table == "gpt" else whole[:8]
+
+
+def _partuuid(image: Image, part: Partition, number: int) -> str:
+    """As the kernel and udev name it; an MBR has none, and they make one from its own and the number."""
+    return identifier(image, part.name) if image.table == "gpt" else f"{_disk_id(image)}-{number:02x}"
 
 
 def content_size(tar: Path) -> int:
@@ -80,11 +96,11 @@ def root_size(content: int) -> int:
 
 def places(image: Image, content: int) -> list[Place]:
     """Partitions one after the other."""
-    offset, result = START, []
+    offset, result = START[image.table], []
     for number, part in enumerate(image.partitions, 1):
         size = size_in_bytes(part.size) or root_size(content)
         fs = identifier(image, f"{part.name} filesystem")
-        result.append(Place(part, number, offset, size, identifier(image, part.name), fs))
+        result.append(Place(part, number, offset, size, _partuuid(image, part, number), fs))
         offset += size
     return result
 
@@ -96,12 +112,15 @@ def disk_size(placed: list[Place]) -> int:
 
 def sfdisk_script(image: Image, placed: list[Place]) -> str:
     """The partition table in sfdisk's own language."""
-    lines = [f"label: gpt\nlabel-id: {identifier(image, 'disk')}\nfirst-lba: 34\n"]
+    gpt = image.table == "gpt"
+    types = {**GPT_TYPES, "root": ROOT_TYPES[image.architecture]} if gpt else MBR_TYPES
+    lines = [f"label: gpt\nlabel-id: {_disk_id(image)}\nfirst-lba: 34\n"]
+    if not gpt:
+        lines = [f"label: dos\nlabel-id: 0x{_disk_id(image)}\n"]
     for p in placed:
-        lines.append(
-            f"start={p.offset // SECTOR}, size={p.size // SECTOR}, type={TYPES[p.partition.type]}, "
-            f'uuid={p.partuuid}, name="{p.partition.name}"'
-        )
+        named = f', uuid={p.partuuid}, name="{p.partition.name}"' if gpt else ""
+        place = f"start={p.offset // SECTOR}, size={p.size // SECTOR}"
+        lines.append(f"{place}, type={types[p.partition.type]}{named}")
     return "\n".join(lines) + "\n"
 
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 # Lists of these keys add up along `extends`; everything else replaces.
 ADDING = ("packages", "remove")
 SIZE = re.compile(r"auto|[1-9][0-9]*[MG]")
-PACKAGE = re.compile(r"[a-z0-9][a-z0-9+.-]+")  # Debian Policy 5.6.1
+PACKAGE = re.compile(r"[a-z0-9][a-z0-9+.-]+(/[a-z]+-backports)?")  # Debian Policy 5.6.1, and a suite
 NAME = re.compile(r"[a-z0-9][a-z0-9-]*")
 Record = TypeVar("Record", bound="DataclassInstance")
 
@@ -129,8 +129,12 @@ def _check(image: Image, file: str) -> None:
         if part.size == "auto" and part.type != "root":
             raise BuildError(f"{file}: partitions[{i}].size: only a root's size can be auto")
     kinds = [p.type for p in image.partitions]
-    for kind in ("bios-boot", "esp", "root"):
-        if kinds.count(kind) != 1:
-            raise BuildError(f"{file}: partitions: one of type {kind} is needed, not {kinds.count(kind)}")
+    bios = int(image.boot == "grub" and image.architecture == "amd64")
+    for kind, wanted in {"bios-boot": bios, "firmware": 1, "root": 1}.items():
+        if kinds.count(kind) != wanted:
+            raise BuildError(
+                f"{file}: partitions: {'one' if wanted else 'none'} of type {kind} is needed, "
+                f"not {kinds.count(kind)}"
+            )
     if kinds[-1] != "root":
         raise BuildError(f"{file}: partitions: the root must be the last one, or it could not grow")

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from builder import gateway_config, load, manifest, zerotier
+from builder import foreign, gateway_config, load, manifest, zerotier
 from builder.errors import BuildError
 from builder.image import MIB, Image
 from builder.inputs import Inputs, identity
@@ -22,9 +22,12 @@ from builder.layout import template_context
 from builder.run import run
 from builder.stages import Stage, Work
 from builder.stages.base import BaseStage
+from builder.stages.boot_grub import BootGrubStage
+from builder.stages.boot_raspberry_pi import BootRaspberryPiStage
 from builder.stages.disk import DiskStage
 from builder.stages.rootfs import RootfsStage
 from builder.stages.tools import ToolsStage
+from builder.stages.twins import TwinsStage
 from builder.stages.zerotier import ZerotierStage
 from builder.store import Store
 from builder.tarfiles import Entry
@@ -125,17 +128,21 @@ def stages_for(image: Image, package: zerotier.Package, options: Options) -> lis
         "zerotier": package.described(),
         "build": {"version": VERSION},
     }
+    architecture = image.architecture
+    twins = [TwinsStage(architecture, options.mirror)] if foreign.is_foreign(architecture) else []
     return [
         ToolsStage(options.mirror),
+        *twins,
         BaseStage(
             image.suite,
-            image.architecture,
+            architecture,
             image.packages,
             ROOT / "overlays/bootstrap",
             epoch,
             options.mirror,
+            image.components,
         ),
-        ZerotierStage(package.path, package.sha256, epoch),
+        ZerotierStage(package.path, package.sha256, epoch, architecture),
         RootfsStage(
             overlays=ROOT / "overlays",
             layers=image.overlays,
@@ -143,9 +150,10 @@ def stages_for(image: Image, package: zerotier.Package, options: Options) -> lis
             context=context,
             remove=image.remove,
             epoch=epoch,
-            firmware=image.partition("esp").mount,
+            firmware=image.partition("firmware").mount,
             extra={**package.files, **baked(options.config)},
         ),
+        BootRaspberryPiStage() if image.boot == "raspberry-pi" else BootGrubStage(image, epoch),
         DiskStage(image, epoch),
     ]
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from builder.errors import BuildError
-from builder.inputs import Inputs, difference
+from builder.inputs import Inputs, difference, distance
 
 KEPT = 3  # artifacts of one stage; older ones go after a build
 UNFINISHED = ".tmp-"
@@ -52,11 +52,11 @@ class Store:
         return int((time.time() - (path / "inputs.json").stat().st_mtime) // 86400)
 
     def why_missing(self, stage: str, inputs: Inputs) -> str:
-        """What changed since this stage's last artifact."""
-        last = max(self._artifacts(stage), key=lambda p: p.stat().st_mtime, default=None)
-        if last is None:
+        """What is different from the most similar artifact: other images have theirs of the same stage."""
+        kept = [json.loads((path / "inputs.json").read_text()) for path in self._artifacts(stage)]
+        if not kept:
             return "nothing in the cache"
-        return difference(json.loads((last / "inputs.json").read_text()), inputs)
+        return difference(min(kept, key=lambda old: distance(old, inputs)), inputs)
 
     @contextlib.contextmanager
     def making(self, stage: str, id_: str, inputs: Inputs) -> Iterator[Path]:

@@ -9,6 +9,11 @@ from typing import Protocol
 
 from builder.inputs import Inputs
 
+# What the stage `boot` makes for the stage `disk`.
+FAT = "fat"  # a tree of files for the FAT partition
+BOOT_SECTOR = "boot-sector"  # code for the disk's first sector
+CORE = "core"  # content of the BIOS boot partition
+
 
 @dataclass(frozen=True)
 class Work:

@@ -6,7 +6,7 @@ import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
-from builder import debian
+from builder import debian, foreign
 from builder.inputs import Inputs, source_inputs, tree_inputs
 from builder.stages import Work
 from builder.tarfiles import tar_of_tree
@@ -22,8 +22,18 @@ class BaseStage:
     bootstrap: Path
     epoch: int
     mirror: str = ""
+    components: tuple[str, ...] = ("main",)
     name: str = "base"
-    needs: tuple[str, ...] = ()
+
+    @property
+    def foreign(self) -> bool:
+        """Whether its programs are not this machine's."""
+        return foreign.is_foreign(self.architecture)
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """Twins of what it runs, where it cannot run that itself."""
+        return ("twins",) if self.foreign else ()
 
     def inputs(self) -> Inputs:
         """Package list, suite, mirror, and the bootstrap tree."""
@@ -31,6 +41,7 @@ class BaseStage:
             "packages": tuple(sorted(self.packages)),
             "suite": self.suite,
             "architecture": self.architecture,
+            "components": self.components,
             "date": str(self.epoch),
             "mirror": self.mirror or "Debian's own",
             **tree_inputs(self.bootstrap, "overlays/bootstrap"),
@@ -51,6 +62,9 @@ class BaseStage:
             f"--include={','.join(self.packages)}",
             f"--setup-hook=tar-in {shlex.quote(str(seed))} /",
             "--skip=output/dev",  # the kernel fills /dev
+            f"--components={','.join(self.components)}",
+            *self._backports(),
+            *self._emulation(work),
         ]
         debian.mmdebstrap(
             options,
@@ -59,5 +73,24 @@ class BaseStage:
             mirror=self.mirror,
             epoch=self.epoch,
             line=work.line,
+            emulated=self.architecture if self.foreign else "",
         )
         seed.unlink()
+
+    def _backports(self) -> list[str]:
+        """For a package named NAME/SUITE that suite, at the mirror that mmdebstrap has written down."""
+        suites = sorted({package.split("/")[1] for package in self.packages if "/" in package})
+        lists = '"$1"/etc/apt/sources.list'
+        return [
+            f"--setup-hook=sed -n 's/ {self.suite} / {suite} /p' {lists} > {lists}.d/{suite}.list"
+            for suite in suites
+        ]
+
+    def _emulation(self, work: Work) -> list[str]:
+        if not self.foreign:
+            return []
+        return [
+            f"--setup-hook={foreign.bring(work.artifacts['twins'])}",
+            f"--extract-hook={foreign.link()}",
+            f"--customize-hook={foreign.take_away()}",
+        ]

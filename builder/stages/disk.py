@@ -3,34 +3,36 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from builder import grub, layout
+from builder import layout
 from builder.image import Image
 from builder.inputs import Inputs, file_digest, files_below, source_inputs
 from builder.layout import SECTOR, Place
-from builder.stages import Work
+from builder.stages import BOOT_SECTOR, CORE, FAT, Work
 from builder.tools import Tools
 
-SOURCES = ["stages/disk.py", "grub.py", "layout.py", "tools.py"]
+SOURCES = ["stages/disk.py", "layout.py", "tools.py"]
 JOURNAL = 32  # MiB; the default for so small a root would stay too small when it has grown
+PIECE = 1 << 20  # bytes
 
 
 @dataclass(frozen=True)
 class DiskStage:
-    """disk.img and its sha256, from the root file system's tar."""
+    """disk.img and its sha256, from the root file system's tar and what the stage `boot` has made."""
 
     image: Image
     epoch: int
     name: str = "disk"
-    needs: tuple[str, ...] = ("tools", "rootfs")
+    needs: tuple[str, ...] = ("tools", "rootfs", "boot")
 
     def inputs(self) -> Inputs:
         """Partitions and identifiers."""
         return {
             "partitions": tuple(repr(p) for p in self.image.partitions),
+            "partition table": self.image.table,
             "image name and date": f"{self.image.name} {self.image.date}",
             "date": str(self.epoch),
             **source_inputs(SOURCES),
@@ -42,15 +44,20 @@ class DiskStage:
     def run(self, work: Work) -> None:
         """Size it, then write one part after the other."""
         tools = Tools(work.artifacts["tools"] / "tree", self.epoch)
-        tar = work.artifacts["rootfs"] / "rootfs.tar"
+        tar, boot = work.artifacts["rootfs"] / "rootfs.tar", work.artifacts["boot"]
         placed = layout.places(self.image, layout.content_size(tar))
         disk = work.out / "disk.img"
         with disk.open("wb") as f:
             f.truncate(layout.disk_size(placed))
         of = {place.partition.type: place for place in placed}
         self._table(tools, disk, placed)
-        self._boot_code(tools, disk, of["bios-boot"], of["root"])
-        self._firmware(tools, disk, of["esp"], of["root"], work.artifacts["rootfs"] / "firmware")
+        if "bios-boot" in of:
+            copy_into(disk, 0, boot / BOOT_SECTOR)
+            copy_into(disk, of["bios-boot"].offset, boot / CORE)
+        fat = work.out / "fat.img"
+        make_fat(tools, fat, of["firmware"], [work.artifacts["rootfs"] / "firmware", boot / FAT])
+        copy_into(disk, of["firmware"].offset, fat)
+        fat.unlink()
         self._root(tools, disk, of["root"], tar)
         (work.out / "sha256").write_text(file_digest(disk))
 
@@ -58,29 +65,6 @@ class DiskStage:
         quiet = ("--quiet", "--no-reread", "--no-tell-kernel", "--lock=no", "--wipe=never")
         script = layout.sfdisk_script(self.image, placed)
         tools.run("usr/sbin/sfdisk", *quiet, disk, stdin=script.encode())
-
-    def _boot_code(self, tools: Tools, disk: Path, bios: Place, root: Place) -> None:
-        core = disk.with_name("core.img")
-        grub.make_loader(tools, "i386-pc", root.uuid, core)
-        first = bios.offset // SECTOR
-        boot_img = (tools.tree / "usr/lib/grub/i386-pc/boot.img").read_bytes()
-        with disk.open("r+b") as f:
-            f.write(grub.boot_sector(boot_img, first))
-            f.seek(bios.offset)
-            f.write(grub.placed_core(core.read_bytes(), first, bios.size))
-        core.unlink()
-
-    def _firmware(self, tools: Tools, disk: Path, esp: Place, root: Place, tree: Path) -> None:
-        fat, loader = disk.with_name("fat.img"), disk.with_name("loader.efi")
-        grub.make_loader(tools, "x86_64-efi", root.uuid, loader)
-        files = {str(p.relative_to(tree)): p.read_bytes() for p in files_below(tree)}
-        files["EFI/BOOT/BOOTX64.EFI"] = loader.read_bytes()
-        make_fat(tools, fat, esp, files)
-        with disk.open("r+b") as f:
-            f.seek(esp.offset)
-            f.write(fat.read_bytes())
-        fat.unlink()
-        loader.unlink()
 
     def _root(self, tools: Tools, disk: Path, root: Place, tar: Path) -> None:
         # mke2fs heeds its last -E only.
@@ -101,8 +85,18 @@ class DiskStage:
         )
 
 
-def make_fat(tools: Tools, target: Path, place: Place, files: Mapping[str, bytes]) -> None:
-    """A FAT32 file system with files in it."""
+def copy_into(disk: Path, offset: int, source: Path) -> None:
+    """Write a file at an offset of a sparse one; where there are zeros, it stays sparse."""
+    with disk.open("r+b") as out, source.open("rb") as file:
+        while piece := file.read(PIECE):
+            if any(piece):
+                out.seek(offset)
+                out.write(piece)
+            offset += len(piece)
+
+
+def make_fat(tools: Tools, target: Path, place: Place, trees: Iterable[Path]) -> None:
+    """A FAT32 file system with the files of some trees in it."""
     with target.open("wb") as f:
         f.truncate(place.size)
     tools.run(
@@ -110,14 +104,12 @@ def make_fat(tools: Tools, target: Path, place: Place, files: Mapping[str, bytes
         *("--invariant", "-F", "32", "-s", "1", "-i", place.volume_id, "-n", place.partition.label),
         *("-h", str(place.offset // SECTOR), target),
     )
-    scratch = target.with_name("firmware-file")
+    files = {str(path.relative_to(tree)): path for tree in trees for path in files_below(tree)}
     made: set[str] = set()
-    for path, data in sorted(files.items()):
-        for parent in reversed([str(p) for p in Path(path).parents][:-1]):
+    for name, path in sorted(files.items()):
+        for parent in reversed([str(p) for p in Path(name).parents][:-1]):
             if parent not in made:
                 tools.run("usr/bin/mmd", "-i", target, f"::{parent}")
                 made.add(parent)
-        scratch.write_bytes(data)
-        os.utime(scratch, (tools.epoch, tools.epoch))
-        tools.run("usr/bin/mcopy", "-m", "-i", target, scratch, f"::{path}")
-    scratch.unlink(missing_ok=True)
+        os.utime(path, (tools.epoch, tools.epoch))
+        tools.run("usr/bin/mcopy", "-m", "-i", target, path, f"::{name}")

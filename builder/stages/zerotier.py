@@ -6,7 +6,7 @@ import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
-from builder import debian
+from builder import debian, foreign
 from builder.inputs import Inputs, source_inputs
 from builder.stages import Work
 
@@ -18,8 +18,18 @@ class ZerotierStage:
     deb: Path
     sha256: str
     epoch: int
+    architecture: str = foreign.NATIVE
     name: str = "zerotier"
-    needs: tuple[str, ...] = ("base",)
+
+    @property
+    def foreign(self) -> bool:
+        """Whether its programs are not this machine's."""
+        return foreign.is_foreign(self.architecture)
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """The base, and twins where this machine cannot run it."""
+        return ("twins", "base") if self.foreign else ("base",)
 
     def inputs(self) -> Inputs:
         """The package's content."""
@@ -37,9 +47,17 @@ class ZerotierStage:
             "--skip=setup,update,cleanup,output/dev",
             '--setup-hook=mkdir -p "$1/dev/pts" "$1/dev/shm"',
             f"--setup-hook=tar-in {base} /",
+            *(f"--setup-hook={hook}" for hook in self._twins(work)),
             f"--customize-hook=upload {shlex.quote(str(self.deb))} /zerotier.deb",
             '--customize-hook=chroot "$1" dpkg --install /zerotier.deb',
             '--customize-hook=rm "$1/zerotier.deb"',
+            *([f"--customize-hook={foreign.take_away()}"] if self.foreign else []),
         ]
         target = work.out / "rootfs.tar"
-        debian.mmdebstrap(options, suite="", target=target, mirror="", epoch=self.epoch, line=work.line)
+        emulated = self.architecture if self.foreign else ""
+        debian.mmdebstrap(
+            options, suite="", target=target, mirror="", epoch=self.epoch, line=work.line, emulated=emulated
+        )
+
+    def _twins(self, work: Work) -> list[str]:
+        return [foreign.bring(work.artifacts["twins"]), foreign.link()] if self.foreign else []

@@ -155,7 +155,7 @@ def test_ssh_takes_keys_only(root: Root) -> None:
 
 def test_cloud_init_asks_the_providers_in_the_right_order(root: Root) -> None:
     said = yaml.safe_load(root.text("/etc/cloud/cloud.cfg.d/90_ztgate.cfg"))
-    order = said["datasource_list"]
+    order = yaml.safe_load(root.text("/etc/cloud/cloud.cfg.d/91_ztgate-datasources.cfg"))["datasource_list"]
     assert order.index("ConfigDrive") < order.index("NoCloud")  # DigitalOcean
     assert "None" not in order  # else it would run where there is no provider
     assert said["ssh_deletekeys"] is False

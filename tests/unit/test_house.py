@@ -24,6 +24,7 @@ EXCEPTIONS = {"builder/gateway_config.py": {"ztgate"}}
 SEAMS = {
     "builder/run.py",
     "builder/venv.py",  # before anything of ours can be imported
+    "builder/userns.py",  # a program of its own: it becomes what it is given
     "firstboot/ztgate/run.py",
     "lab/process.py",
     "lab/standin/zerotier_one_standin/run.py",

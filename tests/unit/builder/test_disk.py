@@ -14,9 +14,12 @@ from builder.image import MIB, Image, Partition
 
 PARTS = (
     Partition(name="bios", type="bios-boot", size="1M"),
-    Partition(name="firmware", type="esp", size="64M", label="ZTGATE", mount="/boot/firmware"),
+    Partition(name="firmware", type="firmware", size="64M", label="ZTGATE", mount="/boot/firmware"),
     Partition(name="root", type="root", size="auto", label="r", mount="/"),
 )
+
+
+TYPES = {**layout.GPT_TYPES, "root": layout.ROOT_TYPES["amd64"]}
 
 
 def image(name: str = "x", date: datetime.date = datetime.date(2026, 1, 2)) -> Image:
@@ -59,7 +62,7 @@ def test_our_reader_understands_our_table(tmp_path: Path) -> None:
     with disk.open("rb") as f:
         read = partitions.read(f)
     assert [(p.type.upper(), p.offset, p.size) for p in read] == [
-        (layout.TYPES[p.partition.type], p.offset, p.size) for p in placed
+        (TYPES[p.partition.type], p.offset, p.size) for p in placed
     ]
 
 

@@ -25,7 +25,7 @@ boot: grub
 packages: [linux-image-cloud-amd64]
 partitions:
   - {name: bios, type: bios-boot, size: 1M}
-  - {name: firmware, type: esp, size: 64M, label: ZTGATE, mount: /boot/firmware}
+  - {name: firmware, type: firmware, size: 64M, label: ZTGATE, mount: /boot/firmware}
   - {name: root, type: root, size: auto, label: r, mount: /}
 """
 
@@ -72,10 +72,10 @@ def test_extends_adds_packages_and_replaces_the_rest(tmp_path: Path) -> None:
         ),
         (("size: 64M", "size: auto"), "partitions[1].size: only a root's size can be auto"),
         (("size: 64M, ", ""), "images/vps.yaml: partitions[1].size: missing"),
-        (("type: esp", "type: efi"), "partitions[1].type: 'efi' is none of bios-boot, esp, root"),
+        (("type: firmware", "type: esp"), "partitions[1].type: 'esp' is none of bios-boot, firmware, root"),
         (("label: ZTGATE", "lable: ZTGATE"), "partitions[1].lable: no such key; nearest: label"),
         (("type: bios-boot", "type: root"), "partitions: one of type bios-boot is needed, not 0"),
-        (("boot: grub", "boot: grup"), "boot: 'grup' is none of grub; nearest: grub"),
+        (("boot: grub", "boot: grup"), "boot: 'grup' is none of grub, raspberry-pi; nearest: grub"),
         (
             ("extends: base.yaml", "extends: bse.yaml"),
             "images/vps.yaml: extends: there is no images/bse.yaml",
