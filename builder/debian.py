@@ -48,6 +48,15 @@ def mmdebstrap(
         raise _explained(e) from None
 
 
+def backports(suite: str, packages: Sequence[str]) -> list[str]:
+    """Options that make the suite of each NAME/SUITE known, at the mirror that mmdebstrap wrote down."""
+    others = sorted({package.split("/")[1] for package in packages if "/" in package})
+    lists = '"$1"/etc/apt/sources.list'
+    return [
+        f"--setup-hook=sed -n 's/ {suite} / {other} /p' {lists} > {lists}.d/{other}.list" for other in others
+    ]
+
+
 def _explained(error: CommandError) -> BuildError:
     """The same error with a hint, where we know the cause."""
     text = error.output

@@ -28,6 +28,11 @@ class Partition:
     label: str = setting("label of its file system", "")
     mount: str = setting("where it is mounted", "")
 
+    @property
+    def line(self) -> str:
+        """All of it in a few words."""
+        return " ".join(word for word in (self.name, self.type, self.size, self.label, self.mount) if word)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Image:

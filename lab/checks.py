@@ -8,6 +8,7 @@ import hashlib
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from lab import disk, topology
@@ -29,6 +30,7 @@ class Scene:
 
     world: World
     door: str = "central-v1"
+    image: Path | None = None  # the world's own
     nwid: str = ""
     before: Json = field(default_factory=dict)
     ready: Json = field(default_factory=dict)
@@ -52,7 +54,13 @@ class Scene:
             self.nwid, self.door, firewall={"allow": [f"tcp/{ALLOWED_PORT}"]}, gateway={"name": "lab-gateway"}
         )
         self.token = controller.door(self.door).token
-        self.machine = self.world.gateway("gateway", config)
+        name = "gateway" if self.image is None else self.image.stem
+        self.machine = self.world.gateway(name, config, self.image)
+
+    def strike(self) -> None:
+        """The gateway is gone, and the laptop no longer in its network."""
+        self.gateway.close()
+        self.world.member("laptop").node.api("DELETE", f"/network/{self.nwid}")
 
     def snapshot(self) -> Json:
         """The network and its members as the controller has them."""
@@ -72,7 +80,7 @@ def boots(scene: Scene) -> str:
     """The image's own boot loader brings the system up."""
     scene.gateway.start()
     scene.gateway.expect(r"login:|ztgate: ")
-    return f"{scene.gateway.options.firmware}, {scene.world.accelerator}"
+    return f"{scene.gateway.options.firmware}, {scene.gateway.options.accelerator}"
 
 
 def says_ready(scene: Scene) -> str:

@@ -129,8 +129,8 @@ class World:
             config[name] = {**config.get(name, {}), **values}
         return yaml.safe_dump(config, sort_keys=False)
 
-    def gateway(self, name: str, config: str | None, **options: Any) -> Machine:
-        """A virtual machine on the WAN that runs the image with ``config``; not started yet.
+    def gateway(self, name: str, config: str | None, image: Path | None = None, **options: Any) -> Machine:
+        """A virtual machine on the WAN that runs an image (the world's own) with ``config``; not started yet.
 
         Only one at a time may run: they share the WAN address.
         """
@@ -138,13 +138,16 @@ class World:
         tap = f"tap{len(self._machines)}"
         self.isp.host.tap(tap, WAN)
         variables = None
-        options = {"firmware": disk.firmware(self.image), **options}
+        image = image or self.image
+        options = {"firmware": disk.firmware(image), "accelerator": self.accelerator, **options}
+        if image != self.image:
+            options["accelerator"] = accelerator.choose(image, self.isp.host, work)
         if options["firmware"] == "uefi":
             variables = disk.variables(qemu.ovmf()[1], work)
         machine = Machine(
             Options(
-                disk=disk.personal(self.image, config, work),
-                sockets=work, console_log=work, tap=tap, accelerator=self.accelerator,
+                disk=disk.personal(image, config, work),
+                sockets=work, console_log=work, tap=tap,
                 efi_variables=variables, **options,
             ),
             self.isp.host,

@@ -60,11 +60,16 @@ def run_tier(tier: str, options: list[str]) -> Result:
 
 def build_once(zerotier: Path | None) -> list[str]:
     """Build what the image's tiers need, with the builder's own progress on the screen."""
-    tool = [sys.executable, "build.py"]
-    if zerotier is None:
-        zerotier = Path(_output([*tool, "standin"]).strip().splitlines()[-1])
-    built = json.loads(_output([*tool, "build", "vps-amd64", "--zerotier", str(zerotier), "--json"]))
-    return ["--zerotier", str(zerotier.resolve()), "--image", str(ROOT / built["path"])]
+    standin = Path(_output([sys.executable, "build.py", "standin"]).strip().splitlines()[-1]).resolve()
+    deb = zerotier.resolve() if zerotier else standin
+    given = ["--zerotier", str(deb), "--image", _built("vps-amd64", deb)]
+    # A real package is for one architecture only.
+    return [*given, "--pi-image", _built("rpi-arm64", standin)]
+
+
+def _built(name: str, deb: Path) -> str:
+    words = [sys.executable, "build.py", "build", name, "--zerotier", str(deb), "--json"]
+    return str(ROOT / json.loads(_output(words))["path"])
 
 
 def prepared(zerotier: Path | None, tiers: list[str]) -> dict[str, list[str]]:
@@ -72,7 +77,8 @@ def prepared(zerotier: Path | None, tiers: list[str]) -> dict[str, list[str]]:
     images = build_once(zerotier)
     given = {tier: [] if tier == "unit" else list(images) for tier in tiers}
     if "qemu" in given:
-        given["qemu"] += ["--kernel", str(kernel.download(REPORTS))]
+        for name in kernel.OTHERS:
+            given["qemu"] += [f"--kernel-{name}", str(kernel.download(name, REPORTS))]
     return given
 
 

@@ -21,7 +21,9 @@ def pytest_configure() -> None:
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--image", type=Path, help="a built vps-amd64 image (default: build it)")
     parser.addoption("--zerotier", type=Path, help="a zerotier-one .deb (default: the stand-in)")
-    parser.addoption("--kernel", type=Path, help="a kernel's .deb (default: download Debian's general one)")
+    parser.addoption("--pi-image", type=Path, help="a built rpi-arm64 image (default: build it)")
+    for name in kernel.OTHERS:
+        parser.addoption(f"--kernel-{name}", type=Path, help="another kernel for it (default: download one)")
 
 
 def _build(*words: str | Path) -> str:
@@ -38,21 +40,39 @@ def _build(*words: str | Path) -> str:
 def zerotier_deb(request: pytest.FixtureRequest) -> Path:
     """The ZeroTier package under test: the stand-in, unless --zerotier names another."""
     given: Path | None = request.config.getoption("--zerotier")
-    return (given or Path(_build("standin").strip().splitlines()[-1])).resolve()
+    return given.resolve() if given else request.getfixturevalue("standin_deb")
+
+
+@pytest.fixture(scope="session")
+def standin_deb() -> Path:
+    """The lab's stand-in, which is for every architecture."""
+    return Path(_build("standin").strip().splitlines()[-1]).resolve()
 
 
 @pytest.fixture(scope="session")
 def image(request: pytest.FixtureRequest, zerotier_deb: Path) -> Path:
     """The x86-64 image with the ZeroTier package under test."""
-    given: Path | None = request.config.getoption("--image")
+    return _image(request.config.getoption("--image"), "vps-amd64", zerotier_deb)
+
+
+@pytest.fixture(scope="session")
+def pi_image(request: pytest.FixtureRequest, standin_deb: Path) -> Path:
+    """The Raspberry Pi's image; a real package is for one architecture, so it has the stand-in always."""
+    return _image(request.config.getoption("--pi-image"), "rpi-arm64", standin_deb)
+
+
+def _image(given: Path | None, name: str, deb: Path) -> Path:
     if given is not None:
         return given.resolve()
-    built = json.loads(_build("build", "vps-amd64", "--zerotier", zerotier_deb, "--json"))
+    built = json.loads(_build("build", name, "--zerotier", deb, "--json"))
     return ROOT / str(built["path"])
 
 
 @pytest.fixture(scope="session")
-def other_kernel(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A kernel's package that the image does not have."""
-    given: Path | None = request.config.getoption("--kernel")
-    return (given or kernel.download(tmp_path_factory.mktemp("kernel"))).resolve()
+def other_kernels(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, Path]:
+    """By image, the packages of a kernel that it does not have."""
+    work = tmp_path_factory.mktemp("kernels")
+    given = {name: request.config.getoption(f"--kernel-{name}") for name in kernel.OTHERS}
+    return {name: (path or kernel.download(name, work)).resolve() for name, path in given.items()}

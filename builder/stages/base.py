@@ -63,7 +63,7 @@ class BaseStage:
             f"--setup-hook=tar-in {shlex.quote(str(seed))} /",
             "--skip=output/dev",  # the kernel fills /dev
             f"--components={','.join(self.components)}",
-            *self._backports(),
+            *debian.backports(self.suite, self.packages),
             *self._emulation(work),
         ]
         debian.mmdebstrap(
@@ -76,15 +76,6 @@ class BaseStage:
             emulated=self.architecture if self.foreign else "",
         )
         seed.unlink()
-
-    def _backports(self) -> list[str]:
-        """For a package named NAME/SUITE that suite, at the mirror that mmdebstrap has written down."""
-        suites = sorted({package.split("/")[1] for package in self.packages if "/" in package})
-        lists = '"$1"/etc/apt/sources.list'
-        return [
-            f"--setup-hook=sed -n 's/ {self.suite} / {suite} /p' {lists} > {lists}.d/{suite}.list"
-            for suite in suites
-        ]
 
     def _emulation(self, work: Work) -> list[str]:
         if not self.foreign:

@@ -26,7 +26,7 @@ class BootGrubStage:
     def inputs(self) -> Inputs:
         """What the identifiers are made of."""
         return {
-            "partitions": tuple(repr(p) for p in self.image.partitions),
+            "partitions": tuple(p.line for p in self.image.partitions),
             "image name and date": f"{self.image.name} {self.image.date}",
             **source_inputs(SOURCES),
         }

@@ -31,7 +31,7 @@ class DiskStage:
     def inputs(self) -> Inputs:
         """Partitions and identifiers."""
         return {
-            "partitions": tuple(repr(p) for p in self.image.partitions),
+            "partitions": tuple(p.line for p in self.image.partitions),
             "partition table": self.image.table,
             "image name and date": f"{self.image.name} {self.image.date}",
             "date": str(self.epoch),

@@ -14,10 +14,9 @@ import pytest
 PATH = f"{os.environ['PATH']}:/usr/sbin:/sbin"
 
 
-def tool(*words: str | Path) -> bytes:
-    done = subprocess.run(
-        words, capture_output=True, check=False, env={**os.environ, "PATH": PATH, "TZ": "UTC"}
-    )
+def tool(*words: str | Path, content: bytes = b"") -> bytes:
+    env = {**os.environ, "PATH": PATH, "TZ": "UTC"}
+    done = subprocess.run(words, input=content, capture_output=True, check=False, env=env)
     assert done.returncode == 0, f"{words}: {done.stderr.decode()}"
     return done.stdout
 
@@ -95,9 +94,21 @@ class Disk:
     def offset(self, number: int) -> int:
         return int(self.table["partitions"][number - 1]["start"]) * 512
 
+    @property
+    def root_number(self) -> int:
+        return len(self.table["partitions"])
+
+    @property
+    def fat_number(self) -> int:
+        return self.root_number - 1
+
+    @property
+    def name(self) -> str:
+        return self.path.stem
+
     @cached_property
     def root(self) -> Root:
-        return Root(self.path, self.offset(3))
+        return Root(self.path, self.offset(self.root_number))
 
     def at(self, offset: int, size: int) -> bytes:
         with self.path.open("rb") as f:
@@ -105,12 +116,24 @@ class Disk:
             return f.read(size)
 
     def fat(self, command: str, *words: str) -> bytes:
-        return tool(command, "-i", f"{self.path}@@{self.offset(2)}", *words)
+        return tool(command, "-i", f"{self.path}@@{self.offset(self.fat_number)}", *words)
 
 
 @pytest.fixture(scope="session")
-def disk(image: Path) -> Disk:
+def vps(image: Path) -> Disk:
     return Disk(image)
+
+
+@pytest.fixture(scope="session")
+def pi(pi_image: Path) -> Disk:
+    return Disk(pi_image)
+
+
+@pytest.fixture(scope="session", params=["vps", "pi"])
+def disk(request: pytest.FixtureRequest) -> Disk:
+    """Every image, one after the other."""
+    found: Disk = request.getfixturevalue(request.param)
+    return found
 
 
 @pytest.fixture(scope="session")
@@ -134,12 +157,10 @@ def cpio_members(archive: bytes) -> tuple[dict[str, bytes], bytes]:
 
 
 @pytest.fixture(scope="session")
-def initrd(root: Root, tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+def initrd(root: Root) -> dict[str, bytes]:
     """What is in the initrd: modules, compressed one by one, and after them all the rest in one zstd."""
     modules, rest = cpio_members(root.read("/" + root.link("/initrd.img")))
     assert rest[:4] == b"\x28\xb5\x2f\xfd", "no zstd (RFC 8878)"
-    packed = tmp_path_factory.mktemp("initrd") / "initrd.zst"
-    packed.write_bytes(rest)
-    others, rest = cpio_members(tool("zstd", "-d", "-q", "-c", packed))
+    others, rest = cpio_members(tool("zstd", "-d", "-q", "-c", content=rest))
     assert rest == b""
     return modules | others

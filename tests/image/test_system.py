@@ -13,6 +13,7 @@ from .conftest import Disk, Root
 
 ROOT = Path(__file__).resolve().parents[2]
 SYSTEM = "/etc/systemd/system"
+KERNELS = {"vps-amd64": "linux-image-cloud-amd64", "rpi-arm64": "linux-image-arm64"}
 
 
 @pytest.mark.parametrize(
@@ -153,7 +154,8 @@ def test_ssh_takes_keys_only(root: Root) -> None:
     assert re.search(r"^PasswordAuthentication no$", texts, re.MULTILINE)
 
 
-def test_cloud_init_asks_the_providers_in_the_right_order(root: Root) -> None:
+def test_cloud_init_asks_the_providers_in_the_right_order(vps: Disk) -> None:
+    root = vps.root
     said = yaml.safe_load(root.text("/etc/cloud/cloud.cfg.d/90_ztgate.cfg"))
     order = yaml.safe_load(root.text("/etc/cloud/cloud.cfg.d/91_ztgate-datasources.cfg"))["datasource_list"]
     assert order.index("ConfigDrive") < order.index("NoCloud")  # DigitalOcean
@@ -206,7 +208,7 @@ def test_the_manifest_says_what_is_in_it(disk: Disk, root: Root) -> None:
     with disk.path.open("rb") as f:
         assert manifest["sha256"] == hashlib.file_digest(f, "sha256").hexdigest()
     assert manifest["packages"]["zerotier-one"] == manifest["zerotier"]["version"]
-    assert {"ndppd", "nftables", "linux-image-cloud-amd64", "cloud-init"} <= set(manifest["packages"])
+    assert {"ndppd", "nftables", KERNELS[disk.name], "cloud-init"} <= set(manifest["packages"])
     assert not {name for name in manifest["packages"] if "grub" in name}
     sources = root.names("/etc/apt/sources.list.d")
     assert ("zerotier.sources" in sources) == (manifest["zerotier"]["source"] == "repository")

@@ -1,0 +1,100 @@
+"""What a Raspberry Pi's firmware finds on the card; nothing here needs a board."""
+
+import struct
+
+import pytest
+
+from .conftest import Disk
+
+# Debian's names of the device trees (Linux, arch/arm64/boot/dts/broadcom), by model.
+TREES = {
+    "3 B": "bcm2837-rpi-3-b",
+    "3 B+": "bcm2837-rpi-3-b-plus",
+    "3 A+": "bcm2837-rpi-3-a-plus",
+    "Compute Module 3": "bcm2837-rpi-cm3-io3",
+    "Zero 2 W": "bcm2837-rpi-zero-2-w",
+    "4 B": "bcm2711-rpi-4-b",
+    "400": "bcm2711-rpi-400",
+    "Compute Module 4": "bcm2711-rpi-cm4-io",
+    "5": "bcm2712-rpi-5-b",
+    "5, later chips": "bcm2712-d-rpi-5-b",
+}
+AARCH64 = 183  # ELF's e_machine
+
+
+@pytest.fixture(scope="module")
+def config(pi: Disk) -> dict[str, str]:
+    """config.txt as the firmware reads it."""
+    text = pi.fat("mtype", "::config.txt").decode()
+    return dict(line.replace(" ", "=", 1).split("=", 1) for line in text.splitlines() if line[:1].isalpha())
+
+
+def test_an_mbr_with_a_fat_partition_first(pi: Disk) -> None:
+    assert pi.table["label"] == "dos"
+    assert [part["type"] for part in pi.table["partitions"]] == ["c", "83"]
+    assert all(part["start"] % 8192 == 0 for part in pi.table["partitions"][:1])
+
+
+def test_config_txt_is_one_sector(pi: Disk) -> None:
+    """A kernel update changes a letter of it in place."""
+    assert len(pi.fat("mtype", "::config.txt")) <= 512
+
+
+def test_the_firmware_runs_a_64_bit_kernel_with_upstreams_names(config: dict[str, str]) -> None:
+    assert config["arm_64bit"] == "1"
+    assert config["upstream_kernel"] == "1"
+    assert config["os_prefix"] == "os-a/"
+
+
+def test_every_file_that_config_txt_names_is_there(pi: Disk, config: dict[str, str]) -> None:
+    prefix = config["os_prefix"]
+    kernel = pi.fat("mtype", f"::{prefix}{config['kernel']}")
+    assert kernel[56:60] == b"ARM\x64"  # Linux, Documentation/arch/arm64/booting.rst
+    release = pi.root.link("/vmlinuz").partition("vmlinuz-")[2]
+    assert kernel == pi.root.read(f"/boot/vmlinuz-{release}")
+    initrd, follow = config["initramfs"].split()
+    assert pi.fat("mtype", f"::{prefix}{initrd}") == pi.root.read(f"/boot/initrd.img-{release}")
+    assert follow == "followkernel"
+
+
+def test_cmdline_txt_names_the_tables_root(pi: Disk, config: dict[str, str]) -> None:
+    words = pi.fat("mtype", f"::{config['os_prefix']}cmdline.txt").decode()
+    assert words.count("\n") == 1
+    assert f"root=PARTUUID={pi.table['id'].removeprefix('0x')}-02" in words.split()
+    assert {"console=tty1", "console=ttyS1,115200", "console=ttyAMA10,115200"} <= set(words.split())
+
+
+@pytest.mark.parametrize("model", TREES)
+def test_every_model_has_a_device_tree(pi: Disk, config: dict[str, str], model: str) -> None:
+    tree = pi.fat("mtype", f"::{config['os_prefix']}{TREES[model]}.dtb")
+    magic, size = struct.unpack_from(">II", tree)  # Devicetree Specification 0.4, section 5.2
+    assert (magic, size) == (0xD00DFEED, len(tree))
+
+
+@pytest.mark.parametrize("name", ["bootcode.bin", "start.elf", "fixup.dat", "start4.elf", "fixup4.dat"])
+def test_the_boards_firmware_is_there(pi: Disk, name: str) -> None:
+    assert pi.fat("mtype", f"::{name}") == pi.root.read(f"/usr/lib/raspi-firmware/{name}")
+
+
+@pytest.mark.parametrize("path", ["/usr/bin/bash", "/usr/bin/python3.13", "/usr/sbin/nft", "/usr/sbin/ndppd"])
+def test_programs_are_for_arm64(pi: Disk, path: str) -> None:
+    head = pi.root.read(path)[:20]
+    assert head[:4] == b"\x7fELF"
+    assert struct.unpack_from("<H", head, 18) == (AARCH64,)
+
+
+def test_nothing_of_the_builders_machine_is_left(pi: Disk) -> None:
+    assert "x86_64-linux-gnu" not in pi.root.names("/usr/lib")
+    assert ".native" not in pi.root.names("/")
+
+
+def test_debians_hooks_leave_the_fat_partition_alone(pi: Disk) -> None:
+    assert b"/usr/libexec/ztgate-firmware" in pi.root.read("/etc/kernel/postinst.d/z50-raspi-firmware")
+    assert "z50-raspi-firmware" not in pi.root.names("/etc/initramfs/post-update.d")
+    assert "z50-raspi-firmware" not in pi.root.names("/etc/kernel/postrm.d")
+
+
+def test_the_card_is_spared(pi: Disk) -> None:
+    assert "SyncIntervalSec=30m" in pi.root.text("/etc/systemd/journald.conf.d/ztgate-card.conf")
+    assert "RuntimeWatchdogSec=" in pi.root.text("/etc/systemd/system.conf.d/ztgate-watchdog.conf")
+    assert "fstrim.timer" in pi.root.names("/etc/systemd/system/timers.target.wants")
