@@ -33,8 +33,8 @@ def main(argv: list[str]) -> int:
             print(json.dumps({"ok": False, "error": e.message, "hint": e.hint}))
         print(f"error: {e.message}" + (f"\nhint:  {e.hint}" if e.hint else ""), file=sys.stderr)
         return 1
-    except KeyboardInterrupt:
-        say("stopped; nothing half-written is left")
+    except KeyboardInterrupt as e:  # with a text if that is not so
+        say(str(e) or "stopped; nothing half-written is left")
         return 130
 
 
@@ -84,6 +84,12 @@ def parser() -> argparse.ArgumentParser:
     )
     configure.add_argument("file", type=Path, metavar="IMAGE_FILE")
     configure.add_argument("--config", type=Path, metavar="FILE", required=True)
+    flash = add(flash_image, "flash", "write an image to a card or stick, or list what is plugged in")
+    flash.add_argument("image", metavar="IMAGE", nargs="?", help="what was built, or a file: .img, .img.xz, .img.gz, .img.zst")  # fmt: skip  # noqa: E501
+    flash.add_argument("device", metavar="DEVICE", nargs="?", help="the whole disk, as /dev/sdX; all that is on it is lost")  # fmt: skip  # noqa: E501
+    flash.add_argument("--yes", action="store_true", help="do not ask")
+    flash.add_argument("--not-removable", action="store_true", help="write to a disk that is built in, too")
+    flash.add_argument("--json", action="store_true", help="the result on stdout, for machines")
     setup = add(set_up, "setup", "install what building needs: Debian packages and .venv")
     setup.add_argument("--all", action="store_true", help="also what the demo and the tests need")
     add(build_standin, "standin", "build the lab's stand-in for ZeroTier and print its path")
@@ -128,7 +134,30 @@ def configure_image(options: argparse.Namespace) -> None:
 
     host.ensure([host.CONFIGURE], say)
     gateway_config.configure(options.file, options.config)
-    say(f"{options.file} is configured; it may hold your token now, so only you can read it")
+    readers = "so only you can read it" if options.file.is_file() else "and who has the card can read it"
+    say(f"{options.file} is configured; it may hold your token now, {readers}")
+
+
+def flash_image(options: argparse.Namespace) -> None:
+    """An image onto a disk; without a disk, which there are."""
+    import dataclasses
+
+    from builder import blockdev, flash
+
+    disks = blockdev.disks()
+    if options.image is None:
+        print(json.dumps([dataclasses.asdict(d) for d in disks]) if options.json else flash.listing(disks))
+        return
+    image = flash.find_image(options.image, ROOT / "out", ROOT / "images")
+    if options.device is None:
+        say(flash.listing(disks))
+        raise flash.no_device(options.image, disks)
+    order = flash.Order(options.image, options.device, options.not_removable, options.yes)
+    result = flash.flash(order, image)
+    if options.json:
+        print(json.dumps(dataclasses.asdict(result)))
+    say(f"{result.device} holds {result.image}, read back and compared, after {result.seconds} s")
+    say(f"next: ./build.py configure {result.device} --config gateway.yaml; or take it out and boot from it")
 
 
 def set_up(options: argparse.Namespace) -> None:

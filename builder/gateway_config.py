@@ -11,7 +11,7 @@ from pathlib import Path
 
 import yaml
 
-from builder import partitions
+from builder import blockdev, partitions
 from builder.errors import BuildError
 from builder.run import CommandError, run, which
 
@@ -124,10 +124,14 @@ def _from_file(name: str, directory: Path) -> str:
 
 
 def configure(image: Path, config: Path) -> None:
-    """Put a gateway.yaml on a built image's FAT partition: without root, whole or not at all."""
+    """Put a gateway.yaml on the FAT partition of an image, or of a disk that holds one: whole or not at all.
+
+    Only a disk needs root. BuildError says what is wrong with the image, the disk or the file.
+    """
     offset = firmware_offset(image)
     text = read(config)
-    image.chmod(0o600)  # before the token is in it
+    if image.is_file():
+        image.chmod(0o600)  # before the token is in it
     drive = f"{image}@@{offset}"
     with tempfile.TemporaryDirectory() as scratch:
         source = Path(scratch) / UNFINISHED
@@ -136,11 +140,25 @@ def configure(image: Path, config: Path) -> None:
         _mtools("mcopy", "-o", "-i", drive, source, f"::{UNFINISHED}")
     _forget(image, offset, NAME)
     _mtools("mren", "-i", drive, f"::{UNFINISHED}", f"::{NAME}")
+    if image.is_block_device():
+        _flush(image)
+
+
+def _flush(device: Path) -> None:
+    """Have it all written: a card may be taken out as soon as we say that it is done."""
+    with device.open("rb") as disk:
+        try:
+            os.fsync(disk.fileno())
+        except OSError as e:
+            raise BuildError(f"{device}: {e.strerror}", "it is worn out, or was pulled out") from None
 
 
 def firmware_offset(image: Path) -> int:
     """Where the FAT partition of a ztgate image begins, in bytes."""
-    if not image.is_file():
+    device = image.is_block_device()
+    if device:  # a mounted file system would not see what is written below it, and write over it
+        blockdev.refuse_used(blockdev.find(str(image)), str(image))
+    elif not image.is_file():
         raise BuildError(f"{image}: there is no such file", "./build.py build vps-amd64 makes one")
     hint = "./build.py build vps-amd64 makes one; a compressed image must be unpacked first"
     try:
@@ -149,7 +167,8 @@ def firmware_offset(image: Path) -> int:
                 if partitions.fat_label(disk, part.offset) == LABEL:
                     return part.offset
     except PermissionError:
-        raise BuildError(f"{image}: no permission to change it") from None
+        sudo = "put sudo before the command" if device else ""
+        raise BuildError(f"{image}: no permission to change it", sudo) from None
     except partitions.NoTable as e:
         raise BuildError(f"{image}: no ztgate image: {e}", hint) from None
     raise BuildError(f"{image}: no ztgate image: it has no FAT partition labelled {LABEL}", hint)

@@ -42,6 +42,7 @@ NEEDS = (
     Need("dpkg-deb", "dpkg", "reads ZeroTier's package", MAKING),
     Need("mcopy", "mtools", "writes gateway.yaml into an image", (CONFIGURE, *MAKING)),
     Need("qemu-system-x86_64", "qemu-system-x86", "runs the gateway", PLAYING),
+    Need("qemu-system-aarch64", "qemu-system-arm", "runs a Raspberry Pi's gateway", (TEST,)),
     Need("qemu-img", "qemu-utils", "makes the gateway's disk", PLAYING),
     Need(OVMF, "ovmf", "boots it by UEFI", PLAYING),
     Need("ip", "iproute2", "the virtual internet", PLAYING),
@@ -59,6 +60,7 @@ NEEDS = (
     Need("cpio", "cpio", "looks into the initrd", (TEST,)),
     Need("zstd", "zstd", "looks into the initrd", (TEST,)),
     Need("mkfs.vfat", "dosfstools", "makes a disk for cloud-init", (TEST,)),
+    Need("mount", "mount", "mounts a disk that must not be flashed then", (TEST,)),
     Need("shellcheck", "shellcheck", "checks shell scripts", (TEST,)),
     Need("gpg", "gpg", "signs a repository of its own", (TEST,)),
 )

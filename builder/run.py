@@ -9,7 +9,8 @@ import signal
 import subprocess
 import threading
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
@@ -94,8 +95,32 @@ def run(
     return output
 
 
+@contextmanager
+def streamed(argv: Sequence[Arg]) -> Iterator[IO[bytes]]:
+    """A tool's standard output while it runs, when that is too much to keep; its messages are lost.
+
+    CommandError unless it exits 0 when all has been read; it is ended if its output is left alone.
+    """
+    words = [os.fspath(a) for a in argv]
+    process = _start(words, False, clean_env(), None, False, errors=subprocess.DEVNULL)
+    assert process.stdout is not None
+    try:
+        yield process.stdout
+        if process.wait() != 0:
+            raise CommandError(words, process.returncode, "")
+    finally:
+        process.stdout.close()
+        if process.poll() is None:
+            _end(process)
+
+
 def _start(
-    words: list[str], feed: bool, env: dict[str, str], cwd: Path | None, terminal: bool
+    words: list[str],
+    feed: bool,
+    env: dict[str, str],
+    cwd: Path | None,
+    terminal: bool,
+    errors: int = subprocess.STDOUT,
 ) -> subprocess.Popen[bytes]:
     inherit_or = None if terminal else subprocess.DEVNULL
     try:
@@ -103,7 +128,7 @@ def _start(
             words,
             stdin=subprocess.PIPE if feed else inherit_or,
             stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
+            stderr=errors,
             env=env,
             cwd=cwd,
             start_new_session=not terminal,  # its own process group, so that _end() reaches its children

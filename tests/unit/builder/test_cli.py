@@ -99,7 +99,7 @@ def test_without_the_environment_it_goes_there_first() -> None:
         [python, "-S", ROOT / "build.py", "describe", "vps"], capture_output=True, text=True
     )
     assert done.returncode == 1
-    assert "nearest: vps-amd64" in done.stderr
+    assert "nearest: vps-a" in done.stderr
 
 
 def test_what_the_system_refuses(build_py: Run, monkeypatch: pytest.MonkeyPatch) -> None:
