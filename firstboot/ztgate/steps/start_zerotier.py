@@ -83,6 +83,15 @@ def plan_orbits(settings: ZeroTier, orbiting: tuple[str, ...]) -> list[Action]:
     ]
 
 
+def plan_keeping(node: str, registered: str) -> list[Action]:
+    """An identity that the controller does not know yet goes to the disk first.
+
+    ZeroTier leaves that to the kernel, which takes half a minute. A power cut in that time would cost the
+    identity, but not the state that tells us that it is registered; the token would be gone by then.
+    """
+    return [] if node == registered else [Command(("sync",), "keep ZeroTier's identity over a power cut")]
+
+
 def run(machine: Machine, settings: ZeroTier, state: State) -> tuple[str, State]:
     """The node id, and the state with what was written."""
     problem = tun.problem(machine.paths.tun)
@@ -94,6 +103,7 @@ def run(machine: Machine, settings: ZeroTier, state: State) -> tuple[str, State]
     machine.do(plan_files(files, present, state.written, home))
     written = {name: _digest(content) for name, content in files.items()}
     node = machine.wait(machine.service.node, PATIENCE)
+    machine.do(plan_keeping(node, str(state.registered.get("node", ""))))
     if any(formats.WORLD_ID.fullmatch(text) for text in settings.moons):
         machine.do(plan_orbits(settings, machine.service.moons()))
     return node, state.but(written=written)

@@ -287,6 +287,13 @@ def test_ports() -> None:
     assert firewall.ports({}) == (9993,)
 
 
+def test_a_new_identity_goes_to_the_disk_before_it_is_registered() -> None:
+    (action,) = start_zerotier.plan_keeping("deadbeef00", "")
+    assert action == Command(("sync",), action.why)
+    assert start_zerotier.plan_keeping("deadbeef00", "deadbeef01") == [action]
+    assert start_zerotier.plan_keeping("deadbeef00", "deadbeef00") == []
+
+
 def test_doctor_names_the_first_broken_link() -> None:
     shown = doctor.text(
         [
