@@ -14,7 +14,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 PARTS = ("build.py", "builder", "images", "overlays", "firstboot", "requirements.txt", "requirements-dev.txt")
-LONG = ("tools", "base", "zerotier")  # the stages that no overlay touches
+LONG = ("tools", "base", "zerotier", "boot")  # the stages that no overlay touches
 
 
 @pytest.fixture(scope="session")
