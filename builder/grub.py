@@ -32,11 +32,14 @@ COMMON = (
 MODULES = {
     "i386-pc": [*COMMON, "biosdisk"],
     "x86_64-efi": [*COMMON, "efi_gop", "efi_uga"],
+    "arm64-efi": [*COMMON, "efi_gop"],
 }
+# UEFI specification 2.10, section 3.5.1.1: what a firmware starts of a disk that it does not know.
+REMOVABLE = {"amd64": ("x86_64-efi", "BOOTX64.EFI"), "arm64": ("arm64-efi", "BOOTAA64.EFI")}
 
 
 def make_loader(tools: Tools, target: str, root_uuid: str, out: Path) -> None:
-    """A boot loader (`i386-pc` or `x86_64-efi`) with all it needs inside; it finds the root by its UUID."""
+    """A boot loader (a key of MODULES) with all it needs inside; it finds the root by its UUID."""
     early = out.with_suffix(".cfg")
     early.write_text(EARLY.format(uuid=root_uuid), encoding="ascii")
     tools.run(

@@ -131,7 +131,7 @@ def stages_for(image: Image, package: zerotier.Package, options: Options) -> lis
     architecture = image.architecture
     twins = [TwinsStage(architecture, options.mirror)] if foreign.is_foreign(architecture) else []
     return [
-        ToolsStage(options.mirror),
+        ToolsStage(options.mirror, architecture if image.boot == "grub" else foreign.NATIVE),
         *twins,
         BaseStage(
             image.suite,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from builder import grub, layout
@@ -40,7 +41,12 @@ class BootGrubStage:
         of = {place.partition.type: place for place in layout.places(self.image, 0)}  # the root is the last
         directory = work.out / FAT / "EFI/BOOT"
         directory.mkdir(parents=True)
-        grub.make_loader(tools, "x86_64-efi", of["root"].uuid, directory / "BOOTX64.EFI")
+        target, file = grub.REMOVABLE[self.image.architecture]
+        grub.make_loader(tools, target, of["root"].uuid, directory / file)
+        if "bios-boot" in of:
+            self._bios(tools, of, work)
+
+    def _bios(self, tools: Tools, of: Mapping[str, layout.Place], work: Work) -> None:
         first = of["bios-boot"].offset // SECTOR
         boot_img = (tools.tree / "usr/lib/grub/i386-pc/boot.img").read_bytes()
         (work.out / BOOT_SECTOR).write_bytes(grub.boot_sector(boot_img, first))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from builder import debian
+from builder.foreign import NATIVE
 from builder.inputs import Inputs, source_inputs
 from builder.run import run
 from builder.stages import Work
@@ -18,11 +19,11 @@ PACKAGES = (
     "mtools",
     "fdisk",
     "grub-common",
-    "grub-pc-bin",
-    "grub-efi-amd64-bin",
     "python3.13-minimal",
     "libpython3.13-stdlib",
 )
+# GRUB's modules are programs of the machine that it is to start, not of this one.
+GRUB = {"amd64": ("grub-pc-bin", "grub-efi-amd64-bin"), "arm64": ("grub-efi-arm64-bin:arm64",)}
 
 
 @dataclass(frozen=True)
@@ -30,12 +31,18 @@ class ToolsStage:
     """mmdebstrap --variant=extract: downloaded and unpacked, nothing configured, nothing run."""
 
     mirror: str = ""
+    grub: str = NATIVE  # the architecture that GRUB is for
     name: str = "tools"
     needs: tuple[str, ...] = ()
 
+    @property
+    def packages(self) -> tuple[str, ...]:
+        """All of them."""
+        return (*PACKAGES, *GRUB[self.grub])
+
     def inputs(self) -> Inputs:
         """The packages."""
-        return {"tools' packages": PACKAGES, "tools' suite": SUITE, **source_inputs(["stages/tools.py"])}
+        return {"tools' packages": self.packages, "tools' suite": SUITE, **source_inputs(["stages/tools.py"])}
 
     def verify(self) -> None:
         """Only mmdebstrap is needed of the host."""
@@ -44,7 +51,12 @@ class ToolsStage:
     def run(self, work: Work) -> None:
         """Unpack as ourselves: no owner and no device node matters here."""
         tar, tree = work.out / "tree.tar", work.out / "tree"
-        options = ["--variant=extract", f"--include={','.join(PACKAGES)}", "--skip=output/dev"]
+        options = [
+            "--variant=extract",
+            f"--architectures={','.join(dict.fromkeys((NATIVE, self.grub)))}",
+            f"--include={','.join(self.packages)}",
+            "--skip=output/dev",
+        ]
         debian.mmdebstrap(options, suite=SUITE, target=tar, mirror=self.mirror, epoch=0, line=work.line)
         tree.mkdir()
         run(["tar", "-x", "-f", tar, "-C", tree, "--no-same-owner", "--delay-directory-restore"])
