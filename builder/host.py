@@ -33,6 +33,7 @@ MAKING = (BUILD, DEMO, TEST)
 PLAYING = (DEMO, TEST)
 KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg or /usr/share/keyrings/debian-archive-keyring.pgp"
 OVMF = "/usr/share/OVMF/OVMF_CODE_4M.fd or /usr/share/OVMF/OVMF_CODE.fd"
+AAVMF = "/usr/share/AAVMF/AAVMF_CODE.no-secboot.fd or /usr/share/AAVMF/AAVMF_CODE.fd"
 
 NEEDS = (
     Need("mmdebstrap", "mmdebstrap", "makes the root file system", MAKING),
@@ -42,9 +43,10 @@ NEEDS = (
     Need("dpkg-deb", "dpkg", "reads ZeroTier's package", MAKING),
     Need("mcopy", "mtools", "writes gateway.yaml into an image", (CONFIGURE, *MAKING)),
     Need("qemu-system-x86_64", "qemu-system-x86", "runs the gateway", PLAYING),
-    Need("qemu-system-aarch64", "qemu-system-arm", "runs a Raspberry Pi's gateway", (TEST,)),
+    Need("qemu-system-aarch64", "qemu-system-arm", "runs an arm64 gateway", (TEST,)),
     Need("qemu-img", "qemu-utils", "makes the gateway's disk", PLAYING),
     Need(OVMF, "ovmf", "boots it by UEFI", PLAYING),
+    Need(AAVMF, "qemu-efi-aarch64", "boots an arm64 one by UEFI", (TEST,)),
     Need("ip", "iproute2", "the virtual internet", PLAYING),
     Need("sysctl", "procps", "the virtual internet's routers", PLAYING),
     Need("dnsmasq", "dnsmasq-base", "its DHCP, DNS and router advertisements", PLAYING),

@@ -22,7 +22,7 @@ def choose(image: Path, host: Namespace, work: Path) -> str:
     memo = work / "accelerator.json"
     if memo.exists():
         return str(json.loads(memo.read_text()))
-    native = disk.firmware(image) != "raspberry-pi"  # the lab's hosts are x86-64
+    native = disk.platform(image)["architecture"] == "amd64"  # as the lab's hosts are
     verdict = "kvm" if native and kvm_opens() and _runs(image, host, work / "kvm-probe") else "tcg"
     work.mkdir(parents=True, exist_ok=True)
     memo.write_text(json.dumps(verdict))

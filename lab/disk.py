@@ -52,10 +52,17 @@ def _places(path: Path, needle: bytes) -> list[int]:
         return [match.start() for match in re.finditer(re.escape(needle), content)]
 
 
-def firmware(image: Path) -> str:
-    """What an image is booted by: ``raspberry-pi`` for one with an MBR, ``bios`` otherwise."""
+ROOT_ON_ARM64 = "B921B045-1DF0-41C3-AF44-4C6F280D3FAE"  # Discoverable Partitions Specification
+
+
+def platform(image: Path) -> dict[str, str]:
+    """What an image is for, by its partition table: `architecture` and `firmware` of `qemu.Options`."""
     table = json.loads(process.run(["sfdisk", "--json", image]))["partitiontable"]
-    return "raspberry-pi" if table["label"] == "dos" else "bios"
+    if table["label"] == "dos":
+        return {"architecture": "arm64", "firmware": "raspberry-pi"}
+    if table["partitions"][-1]["type"] == ROOT_ON_ARM64:
+        return {"architecture": "arm64", "firmware": "uefi"}
+    return {"architecture": "amd64", "firmware": "bios"}
 
 
 def kernel(disk: Path, work: Path) -> Kernel:

@@ -54,7 +54,9 @@ class Machine:
         """
         log = self.options.console_log
         log.touch()
-        if self.options.arm:  # its firmware is QEMU: it takes the kernel that is on the card now
+        if (
+            self.options.firmware == "raspberry-pi"
+        ):  # its firmware is QEMU: it takes the kernel that is on the card now
             self.options = replace(self.options, kernel=disk.kernel(self.options.disk, self.work))
         shown = log.stat().st_size
         self._qemu = process.start(self.host.argv(*self.options.argv()), self.work / "qemu.log")

@@ -10,11 +10,18 @@ from pathlib import Path
 from lab import topology
 from lab.errors import LabError
 
-# OVMF's code and variables: Debian's and Ubuntu's package `ovmf`, whose file names changed in 2024.
-OVMF = (
-    (Path("/usr/share/OVMF/OVMF_CODE_4M.fd"), Path("/usr/share/OVMF/OVMF_VARS_4M.fd")),
-    (Path("/usr/share/OVMF/OVMF_CODE.fd"), Path("/usr/share/OVMF/OVMF_VARS.fd")),
-)
+# UEFI's code and variables: packages `ovmf`, whose file names changed in 2024, and `qemu-efi-aarch64`.
+UEFI = {
+    "amd64": (
+        (Path("/usr/share/OVMF/OVMF_CODE_4M.fd"), Path("/usr/share/OVMF/OVMF_VARS_4M.fd")),
+        (Path("/usr/share/OVMF/OVMF_CODE.fd"), Path("/usr/share/OVMF/OVMF_VARS.fd")),
+    ),
+    "arm64": (
+        (Path("/usr/share/AAVMF/AAVMF_CODE.no-secboot.fd"), Path("/usr/share/AAVMF/AAVMF_VARS.fd")),
+        (Path("/usr/share/AAVMF/AAVMF_CODE.fd"), Path("/usr/share/AAVMF/AAVMF_VARS.fd")),
+    ),
+}
+PROGRAMS = {"amd64": "qemu-system-x86_64", "arm64": "qemu-system-aarch64"}
 
 
 # All that QEMU can emulate, but for what goes wrong or costs time. AVX: with QEMU 7.2's, ZeroTier's own
@@ -51,6 +58,7 @@ class Options:
     sockets: Path
     console_log: Path
     tap: str | None = None
+    architecture: str = "amd64"
     firmware: str = "bios"
     efi_variables: Path | None = None
     kernel: "Kernel | None" = None
@@ -60,16 +68,6 @@ class Options:
     seed: Path | None = None
 
     @property
-    def arm(self) -> bool:
-        """Whether it is an arm64 machine."""
-        return self.firmware == "raspberry-pi"
-
-    @property
-    def program(self) -> str:
-        """QEMU for that architecture."""
-        return "qemu-system-aarch64" if self.arm else "qemu-system-x86_64"
-
-    @property
     def monitor(self) -> Path:
         """The QMP socket."""
         return self.sockets / "qmp"
@@ -77,7 +75,8 @@ class Options:
     def argv(self) -> list[str]:
         """The command line."""
         return [
-            self.program, "-name", "gateway", "-nodefaults", "-display", "none", "-no-user-config",
+            PROGRAMS[self.architecture],
+            "-name", "gateway", "-nodefaults", "-display", "none", "-no-user-config",
             *self._machine(), *self._firmware(), *self._drives(), *self._network(),
             "-rtc", f"base={self.clock}", "-device", "virtio-rng-pci",
             # A file and no socket: a guest whose console nobody reads would stop at its next line.
@@ -87,7 +86,7 @@ class Options:
 
     def _machine(self) -> list[str]:
         common = ["-m", str(self.memory), "-smp", str(PROCESSORS[self.accelerator])]
-        if self.arm:
+        if self.architecture == "arm64":
             return ["-machine", "virt", "-accel", "tcg,tb-size=512", "-cpu", "cortex-a72", *common]
         common += ["-vga", "std"]
         if self.accelerator == "kvm":
@@ -97,12 +96,12 @@ class Options:
     def _firmware(self) -> list[str]:
         if self.firmware == "bios":
             return []
-        if self.arm:
+        if self.firmware == "raspberry-pi":
             if self.kernel is None:
                 raise LabError("a Raspberry Pi's machine has no kernel", "see disk.kernel")
             line = f"{self.kernel.command_line.replace(OF_A_PI, '')} {ON_VIRT}"
             return ["-kernel", str(self.kernel.kernel), "-initrd", str(self.kernel.initrd), "-append", line]
-        code, _ = ovmf()
+        code, _ = uefi(self.architecture)
         return [
             "-drive", f"if=pflash,unit=0,format=raw,readonly=on,file={code}",
             "-drive", f"if=pflash,unit=1,format=raw,file={self.efi_variables}",
@@ -123,16 +122,16 @@ class Options:
         ]  # fmt: skip
 
 
-def ovmf() -> tuple[Path, Path]:
+def uefi(architecture: str) -> tuple[Path, Path]:
     """UEFI firmware for QEMU: its code and a template of its variables.
 
     Raises:
         LabError: the package is not installed.
     """
-    for code, template in OVMF:
+    for code, template in UEFI[architecture]:
         if code.exists():
             return code, template
-    raise LabError("UEFI firmware for QEMU is not installed", "run: ./build.py setup --all   (package ovmf)")
+    raise LabError("UEFI firmware for QEMU is not installed", "run: ./build.py setup --all")
 
 
 @functools.cache

@@ -139,11 +139,11 @@ class World:
         self.isp.host.tap(tap, WAN)
         variables = None
         image = image or self.image
-        options = {"firmware": disk.firmware(image), "accelerator": self.accelerator, **options}
+        options = {**disk.platform(image), "accelerator": self.accelerator, **options}
         if image != self.image:
             options["accelerator"] = accelerator.choose(image, self.isp.host, work)
         if options["firmware"] == "uefi":
-            variables = disk.variables(qemu.ovmf()[1], work)
+            variables = disk.variables(qemu.uefi(options["architecture"])[1], work)
         machine = Machine(
             Options(
                 disk=disk.personal(image, config, work),

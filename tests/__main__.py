@@ -64,7 +64,7 @@ def build_once(zerotier: Path | None) -> list[str]:
     deb = zerotier.resolve() if zerotier else standin
     given = ["--zerotier", str(deb), "--image", _built("vps-amd64", deb)]
     # A real package is for one architecture only.
-    return [*given, "--pi-image", _built("rpi-arm64", standin)]
+    return [*given, "--pi-image", _built("rpi-arm64", standin), "--arm-image", _built("vps-arm64", standin)]
 
 
 def _built(name: str, deb: Path) -> str:

@@ -21,6 +21,7 @@ def pytest_configure() -> None:
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--image", type=Path, help="a built vps-amd64 image (default: build it)")
     parser.addoption("--zerotier", type=Path, help="a zerotier-one .deb (default: the stand-in)")
+    parser.addoption("--arm-image", type=Path, help="a built vps-arm64 image (default: build it)")
     parser.addoption("--pi-image", type=Path, help="a built rpi-arm64 image (default: build it)")
     for name in kernel.OTHERS:
         parser.addoption(f"--kernel-{name}", type=Path, help="another kernel for it (default: download one)")
@@ -59,6 +60,12 @@ def image(request: pytest.FixtureRequest, zerotier_deb: Path) -> Path:
 def pi_image(request: pytest.FixtureRequest, standin_deb: Path) -> Path:
     """The Raspberry Pi's image; a real package is for one architecture, so it has the stand-in always."""
     return _image(request.config.getoption("--pi-image"), "rpi-arm64", standin_deb)
+
+
+@pytest.fixture(scope="session")
+def arm_image(request: pytest.FixtureRequest, standin_deb: Path) -> Path:
+    """The image of an arm64 VPS, with the stand-in for the same reason."""
+    return _image(request.config.getoption("--arm-image"), "vps-arm64", standin_deb)
 
 
 def _image(given: Path | None, name: str, deb: Path) -> Path:

@@ -43,6 +43,17 @@ def seed(work: Path, user_data: dict[str, Any]) -> Path:
     return image
 
 
+def member_goes_out(world: World, nwid: str) -> None:
+    """A new member reaches the internet through the gateway over both families, and leaves."""
+    phone = world.member("phone")
+    world.controller.authorize(nwid, phone.node.address)
+    phone.join(nwid)
+    phone.wait_tunnelled(nwid)
+    for family in (4, 6):
+        retry(lambda f=family: phone.get(echo_url(f)), 60, f"IPv{family}")  # type: ignore[misc]
+    phone.node.api("DELETE", f"/network/{nwid}")
+
+
 def test_uefi_with_cloud_init_and_a_self_hosted_controller(world: World, make: Make) -> None:
     """OVMF starts it, user data configures it, a controller of one's own authorizes it."""
     nwid = world.controller.create_network(**LIVED_IN)
@@ -53,16 +64,20 @@ def test_uefi_with_cloud_init_and_a_self_hosted_controller(world: World, make: M
     gateway.start()
     ready = gateway.expect(READY, never=FAILED)
     assert ready["network"] == nwid
-    phone = world.member("phone")
-    world.controller.authorize(nwid, phone.node.address)
-    phone.join(nwid)
-    phone.wait_tunnelled(nwid)
-    for family in (4, 6):
-        retry(lambda f=family: phone.get(echo_url(f)), 60, f"IPv{family}")  # type: ignore[misc]
+    member_goes_out(world, nwid)
     gateway.power_off()
     token = world.controller.self_hosted.token
     for form in (token, base64.b64encode(token.encode()).decode()):
         assert disk.places(gateway.options.disk, form, world.work) == [], "the token is on the disk"
+
+
+def test_an_arm64_vps(world: World, make: Make, arm_image: Path) -> None:
+    """UEFI and GRUB start it, and it does the same."""
+    nwid = world.controller.create_network(**LIVED_IN)
+    gateway = make(world.config(nwid), image=arm_image)
+    gateway.start()
+    assert gateway.expect(READY, never=FAILED)["network"] == nwid
+    member_goes_out(world, nwid)
 
 
 def test_without_a_configuration_it_waits(make: Make) -> None:
