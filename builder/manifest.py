@@ -6,13 +6,11 @@ import dataclasses
 import tarfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from builder.engine import StageResult
 from builder.image import Image
 from builder.zerotier import Package
-
-if TYPE_CHECKING:
-    from builder.pipeline import StageResult
 
 STATUS = "./var/lib/dpkg/status"
 

@@ -8,19 +8,18 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 from builder import foreign, gateway_config, load, manifest, zerotier
+from builder.engine import Observer, StageResult, resume
 from builder.errors import BuildError
 from builder.image import MIB, Image
-from builder.inputs import Inputs, identity
 from builder.layout import template_context
 from builder.run import run
-from builder.stages import Stage, Work
+from builder.stages import Stage
 from builder.stages.base import BaseStage
 from builder.stages.boot_grub import BootGrubStage
 from builder.stages.boot_raspberry_pi import BootRaspberryPiStage
@@ -35,7 +34,9 @@ from builder.tarfiles import Entry
 ROOT = Path(__file__).resolve().parent.parent
 VERSION = "0.1.0"
 BAKED = "usr/share/ztgate/gateway.yaml"  # where `ztgate` looks for a configuration that came with the image
-NEEDED = 2500 * MIB  # of disk: a whole build from nothing takes about 1.7 GiB, mmdebstrap's own tree included
+# Of disk, by what boots it: a build from nothing takes about 1.7 GiB, mmdebstrap's own tree included; with the
+# Pi's kernel, which is for every arm64 machine there is, 4.2.
+NEEDED = {"grub": 2500 * MIB, "raspberry-pi": 4800 * MIB}
 
 
 @dataclass(frozen=True)
@@ -48,36 +49,6 @@ class Options:
     cache: Path = ROOT / ".cache"
     mirror: str = ""
     fresh: bool = False
-
-
-class Observer(Protocol):
-    """Hears what a build is doing; the engine itself prints nothing."""
-
-    def waiting(self, text: str) -> None:
-        """Something that is waited for."""
-
-    def cached(self, stage: str, age_days: int) -> None:
-        """A stage's artifact came from the cache."""
-
-    def started(self, stage: str, reason: str) -> None:
-        """A stage runs, for a reason."""
-
-    def line(self, text: str) -> None:
-        """A line of a running tool's output."""
-
-    def finished(self, stage: str, seconds: float) -> None:
-        """A stage has run."""
-
-
-@dataclass(frozen=True)
-class StageResult:
-    """What happened to a stage."""
-
-    name: str
-    id: str
-    action: str  # ran | cached
-    reason: str
-    seconds: float
 
 
 @dataclass(frozen=True)
@@ -101,7 +72,7 @@ def build(name: str, options: Options, observer: Observer) -> Result:
     image = load.load(ROOT / "images", name)
     store = Store(options.cache.resolve())
     with (
-        _space(store.root, options.out),
+        _space(NEEDED[image.boot], store.root, options.out),
         store.locked(lambda: observer.waiting("another build uses the cache")),
     ):
         observer.waiting("ZeroTier's package")
@@ -175,57 +146,6 @@ def baked(config: Path | None) -> dict[str, Entry]:
     return {BAKED: Entry(0o600, gateway_config.read(config).encode())}
 
 
-def resume(
-    stages: list[Stage], store: Store, observer: Observer, always: tuple[str, ...] = ()
-) -> tuple[list[StageResult], dict[str, Path]]:
-    """Run the stages that the cache does not have; all of these are verified before the first one runs."""
-    ids: dict[str, str] = {}
-    for stage in stages:
-        ids[stage.name] = identity(stage.name, _inputs(stage, ids))
-        if stage.name in always or store.find(stage.name, ids[stage.name]) is None:
-            stage.verify()
-    results: list[StageResult] = []
-    artifacts: dict[str, Path] = {}
-    for stage in stages:
-        # Looked at anew: somebody may have edited an overlay while the base was being made.
-        inputs = _inputs(stage, ids)
-        ids[stage.name] = identity(stage.name, inputs)
-        result = _one(stage, inputs, ids[stage.name], store, observer, artifacts, stage.name in always)
-        results.append(result)
-    return results, artifacts
-
-
-def _inputs(stage: Stage, ids: Mapping[str, str]) -> Inputs:
-    """All that a stage depends on: its own inputs and the stages that it needs."""
-    return {**stage.inputs(), **{f"stage {name}": ids[name] for name in stage.needs}}
-
-
-def _one(
-    stage: Stage,
-    inputs: Inputs,
-    id_: str,
-    store: Store,
-    observer: Observer,
-    artifacts: dict[str, Path],
-    again: bool,
-) -> StageResult:
-    found = None if again else store.find(stage.name, id_)
-    if found is not None:
-        days = store.age_days(found)
-        observer.cached(stage.name, days)
-        artifacts[stage.name] = found
-        return StageResult(stage.name, id_, "cached", f"nothing changed; made {days} days ago", 0.0)
-    reason = "--fresh" if again else store.why_missing(stage.name, inputs)
-    observer.started(stage.name, reason)
-    began = time.monotonic()
-    with store.making(stage.name, id_, inputs) as directory:
-        stage.run(Work(directory, artifacts, observer.line))
-    seconds = round(time.monotonic() - began, 1)
-    observer.finished(stage.name, seconds)
-    artifacts[stage.name] = store.root / stage.name / id_
-    return StageResult(stage.name, id_, "ran", reason, seconds)
-
-
 def publish(artifact: Path, target: Path, *, secret: bool) -> Path:
     """Put a copy of the disk where the user wants it: sparse, whole, and at once."""
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -258,31 +178,32 @@ def write(target: Path, text: str) -> Path:
 
 
 @contextmanager
-def _space(*directories: Path) -> Iterator[None]:
+def _space(needed: int, *directories: Path) -> Iterator[None]:
     """Enough room before we begin; if it runs out all the same, one error that says where and how much."""
     for directory in directories:
-        _check_room(directory)
+        _check_room(directory, needed)
     try:
         yield
     except OSError as e:
         if e.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
-        raise _full(Path(e.filename) if e.filename else directories[0], directories[0]) from None
+        where = Path(e.filename) if e.filename else directories[0]
+        raise _full(where, directories[0], needed) from None
     except BuildError as e:
         if "No space left on device" not in e.message or e.hint:
             raise
-        raise _full(directories[0], directories[0]) from None
+        raise _full(directories[0], directories[0], needed) from None
 
 
-def _check_room(directory: Path) -> None:
+def _check_room(directory: Path, needed: int) -> None:
     existing = _existing(directory)
     if not os.access(existing, os.W_OK):
         raise BuildError(
             f"{existing}: no permission to write there", "--out and --cache name other directories"
         )
     has_cache = any(directory.glob("base/*/base.tar"))
-    if shutil.disk_usage(existing).free < (NEEDED // 2 if has_cache else NEEDED):
-        raise _full(existing, directory)
+    if shutil.disk_usage(existing).free < (needed // 2 if has_cache else needed):
+        raise _full(existing, directory, needed)
 
 
 def _existing(directory: Path) -> Path:
@@ -290,9 +211,9 @@ def _existing(directory: Path) -> Path:
     return next(p for p in (directory.absolute(), *directory.absolute().parents) if p.exists())
 
 
-def _full(where: Path, directory: Path) -> BuildError:
+def _full(where: Path, directory: Path, needed: int) -> BuildError:
     free = shutil.disk_usage(_existing(directory)).free
     return BuildError(
-        f"{where}: no room: {free // MIB} MiB are free, a build needs up to {NEEDED // MIB} MiB",
+        f"{where}: no room: {free // MIB} MiB are free, a build needs up to {needed // MIB} MiB",
         f"make room, or name other directories with --cache and --out ({directory} can be removed)",
     )

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from builder import pipeline, zerotier
+from builder import engine, pipeline, zerotier
 from builder.errors import BuildError
 from builder.inputs import Inputs
 from builder.stages import Work
@@ -72,7 +72,7 @@ def chain(base: str = "a", overlay: str = "b") -> list[Fake]:
 
 def resume(stages: list[Fake], cache: Path, always: tuple[str, ...] = ()) -> tuple[str, list[str]]:
     seen = Seen()
-    _, artifacts = pipeline.resume(list(stages), Store(cache), seen, always)
+    _, artifacts = engine.resume(list(stages), Store(cache), seen, always)
     return (artifacts["disk"] / "words").read_text(), seen.events
 
 
@@ -200,7 +200,7 @@ def test_a_disk_that_fills_up_is_one_clear_error(
 
     monkeypatch.setattr(pipeline, "resume", fail)
     monkeypatch.setattr(zerotier, "obtain", lambda *_: zerotier.Package(tmp_path, "1", "", "file"))
-    monkeypatch.setattr(pipeline, "NEEDED", 0)
+    monkeypatch.setitem(pipeline.NEEDED, "grub", 0)
     with pytest.raises(BuildError) as e:
         pipeline.build("vps-amd64", pipeline.Options(cache=tmp_path / "c", out=tmp_path / "o"), Seen())
     assert "no room" in e.value.message

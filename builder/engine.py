@@ -1,0 +1,94 @@
+"""Running a build's stages in their order: what the cache has is taken, the rest is made."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from builder.inputs import Inputs, identity
+from builder.stages import Stage, Work
+from builder.store import Store
+
+
+class Observer(Protocol):
+    """Hears what a build is doing; the engine itself prints nothing."""
+
+    def waiting(self, text: str) -> None:
+        """Something that is waited for."""
+
+    def cached(self, stage: str, age_days: int) -> None:
+        """A stage's artifact came from the cache."""
+
+    def started(self, stage: str, reason: str) -> None:
+        """A stage runs, for a reason."""
+
+    def line(self, text: str) -> None:
+        """A line of a running tool's output."""
+
+    def finished(self, stage: str, seconds: float) -> None:
+        """A stage has run."""
+
+
+@dataclass(frozen=True)
+class StageResult:
+    """What happened to a stage."""
+
+    name: str
+    id: str
+    action: str  # ran | cached
+    reason: str
+    seconds: float
+
+
+def resume(
+    stages: list[Stage], store: Store, observer: Observer, always: tuple[str, ...] = ()
+) -> tuple[list[StageResult], dict[str, Path]]:
+    """Run the stages that the cache does not have; all of these are verified before the first one runs."""
+    ids: dict[str, str] = {}
+    for stage in stages:
+        ids[stage.name] = identity(stage.name, _inputs(stage, ids))
+        if stage.name in always or store.find(stage.name, ids[stage.name]) is None:
+            stage.verify()
+    results: list[StageResult] = []
+    artifacts: dict[str, Path] = {}
+    for stage in stages:
+        # Looked at anew: somebody may have edited an overlay while the base was being made.
+        inputs = _inputs(stage, ids)
+        ids[stage.name] = identity(stage.name, inputs)
+        result = _one(stage, inputs, ids[stage.name], store, observer, artifacts, stage.name in always)
+        results.append(result)
+    return results, artifacts
+
+
+def _inputs(stage: Stage, ids: Mapping[str, str]) -> Inputs:
+    """All that a stage depends on: its own inputs and the stages that it needs."""
+    return {**stage.inputs(), **{f"stage {name}": ids[name] for name in stage.needs}}
+
+
+def _one(
+    stage: Stage,
+    inputs: Inputs,
+    id_: str,
+    store: Store,
+    observer: Observer,
+    artifacts: dict[str, Path],
+    again: bool,
+) -> StageResult:
+    found = None if again else store.find(stage.name, id_)
+    if found is not None:
+        days = store.age_days(found)
+        observer.cached(stage.name, days)
+        artifacts[stage.name] = found
+        return StageResult(stage.name, id_, "cached", f"nothing changed; made {days} days ago", 0.0)
+    reason = "--fresh" if again else store.why_missing(stage.name, inputs)
+    observer.started(stage.name, reason)
+    began = time.monotonic()
+    with store.making(stage.name, id_, inputs) as directory:
+        stage.run(Work(directory, artifacts, observer.line))
+    seconds = round(time.monotonic() - began, 1)
+    observer.finished(stage.name, seconds)
+    artifacts[stage.name] = store.root / stage.name / id_
+    return StageResult(stage.name, id_, "ran", reason, seconds)
