@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from builder import foreign, gateway_config, load, manifest, zerotier
+from builder import foreign, gateway_config, imager, load, manifest, zerotier
 from builder.engine import Observer, StageResult, resume
 from builder.errors import BuildError
 from builder.image import MIB, Image
@@ -34,7 +34,7 @@ from builder.tarfiles import Entry
 ROOT = Path(__file__).resolve().parent.parent
 VERSION = "0.1.0"
 BAKED = "usr/share/ztgate/gateway.yaml"  # where `ztgate` looks for a configuration that came with the image
-# Of disk, by what boots it: a build from nothing takes about 1.7 GiB, mmdebstrap's own tree included; with the
+# Of disk, by what boots it: a build from nothing takes about 1.7 GiB, mmdebstrap's own tree included; with a
 # Pi's kernel, which is for every arm64 machine there is, 4.2.
 NEEDED = {"grub": 2500 * MIB, "raspberry-pi": 4800 * MIB}
 
@@ -84,6 +84,8 @@ def build(name: str, options: Options, observer: Observer) -> Result:
         sha256 = (artifacts["disk"] / "sha256").read_text()
         described = manifest.make(image, package, results, artifacts["rootfs"] / "rootfs.tar", path, sha256)
         listing = write(options.out / f"{name}.manifest.json", json.dumps(described, indent=2) + "\n")
+        if image.boot == "raspberry-pi":
+            write(options.out / f"{name}{imager.SUFFIX}", imager.manifest(image, path, sha256))
         store.prune(set(artifacts.values()))
     size = path.stat().st_size
     seconds = round(time.monotonic() - began, 1)

@@ -101,3 +101,67 @@ def test_wrong_token_is_named(world: World, make: Make) -> None:
     assert config["controller"]["token"] not in gateway.console_text()
     assert world.controller.network(nwid) == before
     assert world.controller.members(nwid) == []
+
+
+# What Raspberry Pi Imager's wizard writes to the FAT partition (its src/customization_generator.cpp).
+WIZARD = {
+    "meta-data": "instance-id: rpi-imager-1764000000000\n",
+    "network-config": """\
+network:
+  version: 2
+  ethernets:
+    eth0:
+      dhcp4: true
+      dhcp6: true
+      optional: true
+""",
+    "user-data": """\
+#cloud-config
+
+hostname: attic
+manage_etc_hosts: true
+packages:
+- avahi-daemon
+apt:
+  preserve_sources_list: true
+  conf: |
+    Acquire {
+      Check-Date "false";
+    };
+timezone: Europe/Berlin
+keyboard:
+  model: pc105
+  layout: "de"
+user:
+  name: ada
+  shell: /bin/bash
+  lock_passwd: true
+  ssh_authorized_keys:
+    - "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAda ada@home"
+  sudo: null
+ssh_pwauth: false
+
+runcmd:
+  - [ systemctl, enable, --now, ssh ]
+""",
+}
+
+
+def test_a_card_that_imagers_wizard_has_written(world: World, make: Make, pi_image: Path) -> None:
+    """Host name, time zone and user are as the person said, and it is a gateway all the same."""
+    nwid = world.controller.create_network(**LIVED_IN)
+    gateway = make(world.config(nwid), image=pi_image)
+    card = f"{gateway.work / 'personal.img'}@@4M"
+    for name, content in WIZARD.items():
+        file = gateway.work / name
+        file.write_text(content)
+        process.run(["mcopy", "-i", card, file, "::"])
+    gateway.start()
+    assert gateway.expect(READY, never=FAILED)["network"] == nwid
+    shell = world.shell()
+    retry(lambda: shell.run("test -e /run/cloud-init/result.json"), 180, "cloud-init's end")
+    assert shell.run("hostname").strip() == "attic"
+    assert shell.run("readlink /etc/localtime").strip().endswith("Europe/Berlin")
+    assert "ada@home" in shell.run("cat ~ada/.ssh/authorized_keys")
+    assert '"errors": []' in shell.run("cat /run/cloud-init/result.json")
+    assert shell.run("systemctl list-units --failed --no-legend --plain") == ""
