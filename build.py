@@ -83,7 +83,12 @@ def parser() -> argparse.ArgumentParser:
         configure_image, "configure", "put a gateway.yaml on a built image; $ZTGATE_TOKEN is filled in"
     )
     configure.add_argument("file", type=Path, metavar="IMAGE_FILE")
-    configure.add_argument("--config", type=Path, metavar="FILE", required=True)
+    source = configure.add_mutually_exclusive_group(required=True)
+    source.add_argument("--config", type=Path, metavar="FILE", help="a gateway.yaml for this image")
+    source.add_argument("--batch", type=Path, metavar="FILE", help="a .csv or .yaml: a copy of the image for each gateway in it")  # fmt: skip  # noqa: E501
+    configure.add_argument("--out", type=Path, metavar="DIR", help="where a batch goes (default: IMAGE-gateways, beside the image)")  # fmt: skip  # noqa: E501
+    configure.add_argument("--force", action="store_true", help="images of a batch replace those that exist")
+    configure.add_argument("--json", action="store_true", help="the receipts of a batch on stdout, for machines")  # fmt: skip  # noqa: E501
     flash = add(flash_image, "flash", "write an image to a card or stick, or list what is plugged in")
     flash.add_argument("image", metavar="IMAGE", nargs="?", help="what was built, or a file: .img, .img.xz, .img.gz, .img.zst")  # fmt: skip  # noqa: E501
     flash.add_argument("device", metavar="DEVICE", nargs="?", help="the whole disk, as /dev/sdX; all that is on it is lost")  # fmt: skip  # noqa: E501
@@ -129,13 +134,31 @@ def build_image(options: argparse.Namespace) -> None:
 
 
 def configure_image(options: argparse.Namespace) -> None:
-    """gateway.yaml onto the FAT partition."""
+    """gateway.yaml onto the FAT partition, or a copy with its own for each gateway of a batch."""
     from builder import gateway_config
 
+    if options.batch is None and (options.out or options.force or options.json):
+        raise BuildError("--out, --force and --json go with --batch", "--config changes the image itself")
     host.ensure([host.CONFIGURE], say)
+    if options.batch is not None:
+        configure_batch(options)
+        return
     gateway_config.configure(options.file, options.config)
     readers = "so only you can read it" if options.file.is_file() else "and who has the card can read it"
     say(f"{options.file} is configured; it may hold your token now, {readers}")
+
+
+def configure_batch(options: argparse.Namespace) -> None:
+    """Personal copies of one image."""
+    import dataclasses
+
+    from builder import batch
+
+    out = options.out or options.file.with_name(f"{options.file.stem}-gateways")
+    receipts = batch.configure(options.file, options.batch, out, options.force, say)
+    if options.json:
+        print(json.dumps([dataclasses.asdict(receipt) for receipt in receipts]))
+    say(f"{out / batch.RECEIPTS} has the receipts; the images may hold tokens, so only you can read them")
 
 
 def flash_image(options: argparse.Namespace) -> None:

@@ -8,6 +8,7 @@ import re
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -32,20 +33,37 @@ LIMIT = 1 << 20  # bytes; a planet and some moons are a few kilobytes
 
 def read(path: Path) -> str:
     """The text of a gateway.yaml with its token filled in, valid."""
+    return checked(contents(path, LIMIT), path.name, path.parent)[0]
+
+
+def contents(path: Path, limit: int) -> str:
+    """The text of a file, of so many bytes at most."""
     try:
-        if path.stat().st_size > LIMIT:
-            raise BuildError(f"{path}: too big for a gateway.yaml")
-        text = path.read_text(encoding="utf-8")
+        if path.stat().st_size > limit:
+            raise BuildError(f"{path}: too big for a {path.name}")
+        return path.read_text(encoding="utf-8")
     except FileNotFoundError:
         raise BuildError(f"{path}: there is no such file", "README.md shows a gateway.yaml") from None
     except (OSError, UnicodeDecodeError) as e:
         raise BuildError(f"{path}: {e.strerror if isinstance(e, OSError) else 'no UTF-8 text'}") from None
-    text = with_token(text, path.parent, os.environ.get(TOKEN, "").strip())
+
+
+def checked(text: str, name: str, directory: Path) -> tuple[str, ztgate_config.Config]:
+    """A gateway.yaml's text with its token filled in, and what it says; directory is where token-file begins."""
+    text = with_token(text, directory, os.environ.get(TOKEN, "").strip())
     try:
-        ztgate_config.load(text, path.name)
+        return text, ztgate_config.load(text, name)
     except ZtgateError as e:
         raise BuildError(e.message, e.hint) from None
-    return text
+
+
+def keys() -> dict[str, dict[str, Any]]:
+    """Every key of a gateway.yaml, as controller.token, with its part of the schema."""
+    found: dict[str, dict[str, Any]] = {}
+    for key, part in ztgate_config.schema()["properties"].items():
+        below = part.get("properties")
+        found |= {f"{key}.{name}": leaf for name, leaf in below.items()} if below else {key: part}
+    return found
 
 
 def with_token(text: str, directory: Path, from_environment: str) -> str:
@@ -129,7 +147,13 @@ def configure(image: Path, config: Path) -> None:
     Only a disk needs root. BuildError says what is wrong with the image, the disk or the file.
     """
     offset = firmware_offset(image)
-    text = read(config)
+    put(image, offset, read(config))
+    if image.is_block_device():
+        _flush(image)
+
+
+def put(image: Path, offset: int, text: str) -> None:
+    """Write a checked gateway.yaml into the FAT file system at this offset."""
     if image.is_file():
         image.chmod(0o600)  # before the token is in it
     drive = f"{image}@@{offset}"
@@ -140,8 +164,15 @@ def configure(image: Path, config: Path) -> None:
         _mtools("mcopy", "-o", "-i", drive, source, f"::{UNFINISHED}")
     _forget(image, offset, NAME)
     _mtools("mren", "-i", drive, f"::{UNFINISHED}", f"::{NAME}")
-    if image.is_block_device():
-        _flush(image)
+
+
+def is_configured(image: Path, offset: int) -> bool:
+    """Whether there is a gateway.yaml on the FAT file system at this offset."""
+    try:
+        _mtools("mdir", "-b", "-i", f"{image}@@{offset}", f"::{NAME}")
+    except CommandError:
+        return False
+    return True
 
 
 def _flush(device: Path) -> None:
@@ -153,8 +184,8 @@ def _flush(device: Path) -> None:
             raise BuildError(f"{device}: {e.strerror}", "it is worn out, or was pulled out") from None
 
 
-def firmware_offset(image: Path) -> int:
-    """Where the FAT partition of a ztgate image begins, in bytes."""
+def firmware_offset(image: Path, mode: str = "r+b") -> int:
+    """Where the FAT partition of a ztgate image begins, in bytes; "rb" if it is not to be changed."""
     device = image.is_block_device()
     if device:  # a mounted file system would not see what is written below it, and write over it
         blockdev.refuse_used(blockdev.find(str(image)), str(image))
@@ -162,13 +193,15 @@ def firmware_offset(image: Path) -> int:
         raise BuildError(f"{image}: there is no such file", "./build.py build vps-amd64 makes one")
     hint = "./build.py build vps-amd64 makes one; a compressed image must be unpacked first"
     try:
-        with image.open("r+b") as disk:
+        with image.open(mode) as disk:
             for part in partitions.read(disk):
                 if partitions.fat_label(disk, part.offset) == LABEL:
                     return part.offset
     except PermissionError:
         sudo = "put sudo before the command" if device else ""
-        raise BuildError(f"{image}: no permission to change it", sudo) from None
+        raise BuildError(
+            f"{image}: no permission to {'change' if '+' in mode else 'read'} it", sudo
+        ) from None
     except partitions.NoTable as e:
         raise BuildError(f"{image}: no ztgate image: {e}", hint) from None
     raise BuildError(f"{image}: no ztgate image: it has no FAT partition labelled {LABEL}", hint)

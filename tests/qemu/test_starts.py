@@ -165,3 +165,20 @@ def test_a_card_that_imagers_wizard_has_written(world: World, make: Make, pi_ima
     assert "ada@home" in shell.run("cat ~ada/.ssh/authorized_keys")
     assert '"errors": []' in shell.run("cat /run/cloud-init/result.json")
     assert shell.run("systemctl list-units --failed --no-legend --plain") == ""
+
+
+def test_a_board_without_a_clock_whose_power_fails_while_its_root_grows(
+    world: World, make: Make, pi_image: Path
+) -> None:
+    """It is 1970 until NTP answers; the second boot finishes what the first one began."""
+    nwid = world.controller.create_network(**LIVED_IN)
+    gateway = make(world.config(nwid), image=pi_image, clock="1970-01-01T00:00:00")
+    gateway.start()
+    gateway.expect("Grow the root file system")
+    gateway.cut_power()
+    gateway.start()
+    assert gateway.expect(READY, never=FAILED)["network"] == nwid
+    shell = world.shell()
+    retry(lambda: shell.run("test -e /var/lib/ztgate/grown"), 60, "the root's growth")
+    assert int(shell.run("df --output=size --block-size=1 /").split()[1]) > 3 << 30
+    assert int(shell.run("date +%Y")) >= 2026
