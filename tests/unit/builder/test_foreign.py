@@ -1,0 +1,137 @@
+"""Another architecture's packages: who runs what, and in which namespace."""
+
+import os
+import platform
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from builder import debian, foreign
+from builder.errors import BuildError
+from builder.stages import Work
+from builder.stages.base import BaseStage
+from builder.stages.zerotier import ZerotierStage
+
+from .conftest import FakeTool, make_tree
+
+ROOT = Path(__file__).resolve().parents[3]
+RELEASE = tuple(int(part) for part in platform.release().split(".")[:2])
+needs_own_binfmt = pytest.mark.skipif(
+    RELEASE < (6, 7), reason="Linux 6.7 brought binfmt_misc to user namespaces"
+)
+TARGET = 'for word; do case "$word" in *.tar) target=$word;; esac; done; echo tar > "$target"'
+
+
+@pytest.mark.parametrize(
+    ("program", "arguments", "runs"),
+    [
+        ("/usr/bin/sed", ["-n", "p"], "twin"),
+        ("/bin/sed", ["-n", "p"], "twin"),
+        ("/usr/bin/dpkg", ["--configure", "-a"], "emulator"),
+        ("/opt/own/sed", ["-n", "p"], "emulator"),
+        ("/usr/bin/python3", ["-E", "-S", "/usr/lib/python3.13/py_compile.py", "x.py"], "twin"),
+        ("/usr/bin/python3", ["/usr/bin/py3compile", "-p", "x"], "twin"),
+        ("/usr/bin/python3", ["-c", "print(1)"], "emulator"),
+        ("/usr/bin/sed", ["with space", "", "*"], "twin"),
+    ],
+)
+def test_the_handler_takes_a_twin_where_that_does_the_same(
+    tmp_path: Path, program: str, arguments: list[str], runs: str
+) -> None:
+    native = make_tree(tmp_path / "native", {"bin/sed": "", "bin/python3": ""})
+    for name, words in {
+        "ld.so": 'twin "${5##*/}" "$4"; shift 5',
+        "emulator": 'emulator "$5" "$4"; shift 5',
+    }.items():
+        (native / name).write_text(f"#!/bin/sh\nprintf '<%s>' {words}; printf '<%s>' \"$@\"\n")
+    for path in native.rglob("*"):
+        path.chmod(0o755)
+    handler = tmp_path / "handler"
+    handler.write_text(foreign.HANDLER.replace(foreign.AT, str(native)))
+    said = subprocess.check_output(["sh", handler, program, "zero", *arguments], text=True)
+    name = program.rsplit("/", 1)[-1] if runs == "twin" else program
+    assert said == "".join(f"<{word}>" for word in (runs, name, "zero", *arguments))
+
+
+@pytest.fixture
+def work(tmp_path: Path) -> Work:
+    (tmp_path / "out").mkdir()
+    make_tree(tmp_path / "base", {"base.tar": "base"})
+    artifacts = {"base": tmp_path / "base", "twins": tmp_path / "twins"}
+    return Work(tmp_path / "out", artifacts, lambda _: None)
+
+
+def test_an_arm64_base_is_made_with_twins(
+    tmp_path: Path, work: Work, fake_tool: FakeTool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(foreign, "inside", lambda architecture: ["env", f"FOR={architecture}"])
+    calls = fake_tool("mmdebstrap", TARGET)
+    bootstrap = make_tree(tmp_path / "bootstrap", {"etc/x": "x"})
+    stage = BaseStage(
+        "trixie", "arm64", ("a", "k/trixie-backports"), bootstrap, 1, "", ("main", "non-free-firmware")
+    )
+    assert stage.needs == ("twins",)
+    stage.run(work)
+    line = calls.read_text()
+    for words in (
+        "--mode=root --skip=check/qemu",
+        "--include=a,k/trixie-backports",
+        "--components=main,non-free-firmware",
+        "sources.list.d/trixie-backports.list",
+        f"cp -a {tmp_path}/twins/native",
+        'rm -r "$1/.native"',
+    ):
+        assert words in line
+
+
+def test_zerotier_is_installed_with_twins_too(
+    tmp_path: Path, work: Work, fake_tool: FakeTool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(foreign, "inside", lambda _: ["env"])
+    calls = fake_tool("mmdebstrap", TARGET)
+    ZerotierStage(tmp_path / "z.deb", "abc", 1, "arm64").run(work)
+    line = calls.read_text()
+    assert (
+        line.index("tar-in")
+        < line.index("cp -a")
+        < line.index("dpkg --install")
+        < line.index('rm -r "$1/.native"')
+    )
+
+
+def test_a_kernel_that_cannot_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(foreign, "inside", lambda _: ["sh", "-c", "echo mount: not permitted; false", "sh"])
+    with pytest.raises(
+        BuildError, match="arm64 programs cannot be run on this machine: mount: not permitted"
+    ) as e:
+        foreign.verify("arm64")
+    assert "Linux 6.7" in e.value.hint
+    assert debian.backports("trixie", ("a", "b")) == []
+
+
+def inside(*command: str, handler: str = "") -> "subprocess.CompletedProcess[str]":
+    words = [sys.executable, "-I", str(ROOT / "builder/userns.py"), "--handler", handler, "--", *command]
+    return subprocess.run(words, capture_output=True, text=True, check=False)
+
+
+def test_one_is_root_in_a_namespace_of_ones_own() -> None:
+    assert inside("id", "-u").stdout == "0\n"
+    assert inside("sh", "-c", "echo $$").stdout == "1\n"
+    assert inside("sh", "-c", "exit 7").returncode == 7
+    assert inside("readlink", "/proc/self/ns/user").stdout.strip() != os.readlink("/proc/self/ns/user")
+
+
+@needs_own_binfmt
+def test_the_handler_is_the_namespaces_alone(tmp_path: Path) -> None:
+    interpreter = tmp_path / "interpreter"
+    interpreter.write_text('#!/bin/sh\necho "handled $1"\n')
+    interpreter.chmod(0o755)
+    program = tmp_path / "program"
+    program.write_bytes(b"ztgate-unit-test\n")
+    program.chmod(0o755)
+    handler = f":ztgate-unit-test:M::ztgate-unit-test::{interpreter}:"
+    assert inside(str(program), handler=handler).stdout == f"handled {program}\n"
+    with pytest.raises(OSError, match="Exec format error"):
+        subprocess.run([program], check=False)
