@@ -8,7 +8,7 @@ import re
 import sys
 import tempfile
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import yaml
 
@@ -40,16 +40,18 @@ def contents(path: Path, limit: int) -> str:
     """The text of a file, of so many bytes at most."""
     try:
         if path.stat().st_size > limit:
-            raise BuildError(f"{path}: too big for a {path.name}")
+            raise BuildError(f"{path}: bigger than {limit >> 20} MiB", "is this the right file?")
         return path.read_text(encoding="utf-8")
     except FileNotFoundError:
         raise BuildError(f"{path}: there is no such file", "README.md shows a gateway.yaml") from None
-    except (OSError, UnicodeDecodeError) as e:
-        raise BuildError(f"{path}: {e.strerror if isinstance(e, OSError) else 'no UTF-8 text'}") from None
+    except UnicodeDecodeError:
+        raise BuildError(f"{path}: no UTF-8 text", "save it as UTF-8") from None
+    except OSError as e:
+        raise BuildError(f"{path}: {e.strerror}") from None
 
 
 def checked(text: str, name: str, directory: Path) -> tuple[str, ztgate_config.Config]:
-    """A gateway.yaml's text with its token filled in, and what it says; directory is where token-file begins."""
+    """A gateway.yaml's text with its token filled in, and what it says; token-file begins at directory."""
     text = with_token(text, directory, os.environ.get(TOKEN, "").strip())
     try:
         return text, ztgate_config.load(text, name)
@@ -135,7 +137,8 @@ def _from_file(name: str, directory: Path) -> str:
         secret = path.read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError) as e:
         reason = e.strerror if isinstance(e, OSError) else "no text"
-        raise BuildError(f"controller.token-file: {path}: {reason}") from None
+        hint = "a path without a leading / begins at the directory of the file that names it"
+        raise BuildError(f"controller.token-file: {path}: {reason}", hint) from None
     if not secret or any(c.isspace() for c in secret):
         raise BuildError(f"controller.token-file: {path}: one token in one line is needed")
     return secret
@@ -184,7 +187,7 @@ def _flush(device: Path) -> None:
             raise BuildError(f"{device}: {e.strerror}", "it is worn out, or was pulled out") from None
 
 
-def firmware_offset(image: Path, mode: str = "r+b") -> int:
+def firmware_offset(image: Path, mode: Literal["rb", "r+b"] = "r+b") -> int:
     """Where the FAT partition of a ztgate image begins, in bytes; "rb" if it is not to be changed."""
     device = image.is_block_device()
     if device:  # a mounted file system would not see what is written below it, and write over it
@@ -198,10 +201,8 @@ def firmware_offset(image: Path, mode: str = "r+b") -> int:
                 if partitions.fat_label(disk, part.offset) == LABEL:
                     return part.offset
     except PermissionError:
-        sudo = "put sudo before the command" if device else ""
-        raise BuildError(
-            f"{image}: no permission to {'change' if '+' in mode else 'read'} it", sudo
-        ) from None
+        sudo, what = "put sudo before the command" if device else "", "read" if mode == "rb" else "change"
+        raise BuildError(f"{image}: no permission to {what} it", sudo) from None
     except partitions.NoTable as e:
         raise BuildError(f"{image}: no ztgate image: {e}", hint) from None
     raise BuildError(f"{image}: no ztgate image: it has no FAT partition labelled {LABEL}", hint)
