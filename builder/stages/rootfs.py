@@ -124,7 +124,8 @@ def merge(packed: Path, target: Path, ours: Mapping[str, Entry], remove: tuple[s
     with tarfile.open(packed) as source, tarfile.open(target, "w", format=tarfile.PAX_FORMAT) as out:
         for path, member in _kept(source, ours, remove, epoch):
             mine = left.pop(path, None)
-            if mine is None or (mine.directory and member.isdir()):
+            # A directory of ours is there for the sake of what is in it, unless it has a mode of its own.
+            if mine is None or (mine.directory and member.isdir() and mine.mode == DIRECTORY):
                 out.addfile(member, source.extractfile(member) if member.isreg() else None)
             else:
                 append(out, {path: mine}, epoch)
