@@ -24,6 +24,7 @@ LOCAL_CONF = {
         "interfacePrefixBlacklist": ["docker", "veth", "br-", "wg", "tailscale"],
     }
 }
+UNIT = "zerotier-one.service"
 PATIENCE = 60.0  # seconds for the service to answer
 
 
@@ -69,7 +70,7 @@ def plan_files(
         text = json.dumps(LOCAL_CONF, indent=1) + "\n"
         actions.append(WriteFile(home / "local.conf", text.encode(), "ZeroTier's settings"))
     if actions:
-        actions.append(Command(("systemctl", "restart", "zerotier-one.service"), "ZeroTier reads its files"))
+        actions.append(Command(("systemctl", "restart", UNIT), "ZeroTier reads its files"))
     return actions
 
 
@@ -81,6 +82,11 @@ def plan_orbits(settings: ZeroTier, orbiting: tuple[str, ...]) -> list[Action]:
         for world in ids
         if world not in orbiting
     ]
+
+
+def plan_start(active: bool) -> list[Action]:
+    """Not every package enables its service, and somebody may have stopped it."""
+    return [] if active else [Command(("systemctl", "start", UNIT), "ZeroTier is not running")]
 
 
 def plan_keeping(node: str, registered: str) -> list[Action]:
@@ -102,6 +108,7 @@ def run(machine: Machine, settings: ZeroTier, state: State) -> tuple[str, State]
     present = {name for name in (*files, "local.conf") if (home / name).exists()}
     machine.do(plan_files(files, present, state.written, home))
     written = {name: _digest(content) for name, content in files.items()}
+    machine.do(plan_start(machine.probe(("systemctl", "is-active", "--quiet", UNIT))[0] == 0))
     node = machine.wait(machine.service.node, PATIENCE)
     machine.do(plan_keeping(node, str(state.registered.get("node", ""))))
     if any(formats.WORLD_ID.fullmatch(text) for text in settings.moons):

@@ -294,6 +294,12 @@ def test_a_new_identity_goes_to_the_disk_before_it_is_registered() -> None:
     assert start_zerotier.plan_keeping("deadbeef00", "deadbeef00") == []
 
 
+def test_a_service_that_is_not_running_is_started() -> None:
+    assert start_zerotier.plan_start(active=True) == []
+    (action,) = start_zerotier.plan_start(active=False)
+    assert action == Command(("systemctl", "start", "zerotier-one.service"), action.why)
+
+
 def test_doctor_names_the_first_broken_link() -> None:
     shown = doctor.text(
         [
