@@ -90,11 +90,15 @@ def with_token(text: str, directory: Path, from_environment: str) -> str:
     said = f"token: {json.dumps(from_environment)}"
     if token:
         return _replaced(text, [(token[0].start_mark.index, token[1].end_mark.index)], said)
-    return _inserted(text, controller, section, said)
+    return _inserted(text, root, controller, section, said)
 
 
 def _inserted(
-    text: str, controller: tuple[yaml.Node, yaml.Node] | None, section: yaml.MappingNode | None, said: str
+    text: str,
+    root: yaml.MappingNode,
+    controller: tuple[yaml.Node, yaml.Node] | None,
+    section: yaml.MappingNode | None,
+    said: str,
 ) -> str:
     if section is not None and section.value:
         first = section.value[0][0].start_mark
@@ -103,6 +107,9 @@ def _inserted(
     if controller is not None:  # `controller:` without anything, or {}
         key, value = controller
         return text[: key.start_mark.index] + f"controller: {{{said}}}" + text[value.end_mark.index :]
+    if root.flow_style:  # {network: …}
+        start = root.start_mark.index + 1
+        return f"{text[:start]}controller: {{{said}}}, {text[start:]}"
     return text.rstrip("\n") + f"\ncontroller:\n  {said}\n"
 
 

@@ -146,6 +146,8 @@ def test_a_token_from_the_environment(image: Path, tmp_path: Path, monkeypatch: 
     monkeypatch.setenv("ZTGATE_TOKEN", TOKEN)
     configure(image, put(tmp_path, "# mine\nnetwork: 8056c2e21c000001\n"))
     assert content(image) == f'# mine\nnetwork: 8056c2e21c000001\ncontroller:\n  token: "{TOKEN}"\n'
+    configure(image, put(tmp_path, "{network: 8056c2e21c000001}\n"))
+    assert content(image) == f'{{controller: {{token: "{TOKEN}"}}, network: 8056c2e21c000001}}\n'
 
 
 @pytest.mark.parametrize(
