@@ -1,6 +1,6 @@
 .DEFAULT_GOAL := help
 TESTS := ./build.py run python -m tests $(if $(ZEROTIER),--zerotier $(ZEROTIER))
-.PHONY: help setup demo check test unit image netns qemu clean
+.PHONY: help setup demo check test unit image netns qemu soak clean
 
 help:   ## show this list
 	@sed -n 's/^\([a-z]*\):.*##/  make \1\t/p' $(MAKEFILE_LIST) | expand -t 15
@@ -16,5 +16,7 @@ test: setup  ## everything: unit, image, netns and qemu tests
 	$(TESTS)
 unit image netns qemu:  ## (also by their own names) one tier of the tests
 	$(TESTS) $@
+soak:   ## what takes long and seldom finds anything: more boots
+	$(TESTS) --soak
 clean:  ## remove what was built, and the cache
 	rm -rf out .cache

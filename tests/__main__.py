@@ -1,8 +1,9 @@
 """Run tiers of tests and end with one plain summary.
 
-    ./build.py run python -m tests [--zerotier DEB] [unit] [image] [netns] [qemu] [-- PYTEST OPTIONS]
+    ./build.py run python -m tests [--zerotier DEB] [--soak] [unit] [image] [netns] [qemu] [-- PYTEST OPTIONS]
 
-Without a tier: all of them. The image is built once, first, where a tier wants it.
+Without a tier: all of them. Images are built once, first, where a tier wants them. Tests that are marked
+`soak` take long and seldom find anything: they run with --soak, and nothing else does then.
 """
 
 import argparse
@@ -58,13 +59,14 @@ def run_tier(tier: str, options: list[str]) -> Result:
     return Result(tier, status, total - skipped - failed, failed, skipped, seconds)
 
 
-def build_once(zerotier: Path | None) -> list[str]:
+def build_once(zerotier: Path | None, soak: bool) -> list[str]:
     """Build what the image's tiers need, with the builder's own progress on the screen."""
     standin = Path(_output([sys.executable, "build.py", "standin"]).strip().splitlines()[-1]).resolve()
     deb = zerotier.resolve() if zerotier else standin
     given = ["--zerotier", str(deb), "--image", _built("vps-amd64", deb)]
     # A real package is for one architecture only.
-    return [*given, "--pi-image", _built("rpi-arm64", standin), "--arm-image", _built("vps-arm64", standin)]
+    given += ["--pi-image", _built("rpi-arm64", standin)]
+    return [*given, "--arm-image", _built("vps-arm64", standin)] if soak else given
 
 
 def _built(name: str, deb: Path) -> str:
@@ -72,9 +74,9 @@ def _built(name: str, deb: Path) -> str:
     return str(ROOT / json.loads(_output(words))["path"])
 
 
-def prepared(zerotier: Path | None, tiers: list[str]) -> dict[str, list[str]]:
+def prepared(zerotier: Path | None, tiers: list[str], soak: bool) -> dict[str, list[str]]:
     """Each tier's options for pytest; what they name is made or downloaded here, outside the sandbox."""
-    images = build_once(zerotier)
+    images = build_once(zerotier, soak)
     given = {tier: [] if tier == "unit" else list(images) for tier in tiers}
     if "qemu" in given:
         for name in kernel.OTHERS:
@@ -101,13 +103,17 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests", description=__doc__)
     parser.add_argument("tiers", nargs="*", metavar="TIER", help=", ".join(TIERS))
     parser.add_argument("--zerotier", type=Path, metavar="DEB")
+    parser.add_argument("--soak", action="store_true")
     options = parser.parse_args(words)
-    tiers = options.tiers or list(TIERS)
+    tiers = options.tiers or (["qemu"] if options.soak else list(TIERS))
     if unknown := set(tiers) - set(TIERS):
         parser.error(f"{', '.join(sorted(unknown))}: the tiers are {', '.join(TIERS)}")
     REPORTS.mkdir(parents=True, exist_ok=True)
-    given: dict[str, list[str]] = {"unit": []} if tiers == ["unit"] else prepared(options.zerotier, tiers)
-    results = [run_tier(tier, given[tier] + rest) for tier in tiers]
+    given: dict[str, list[str]] = {"unit": []}
+    if tiers != ["unit"]:
+        given = prepared(options.zerotier, tiers, options.soak)
+    chosen = ["-m", "soak" if options.soak else "not soak"]
+    results = [run_tier(tier, given[tier] + chosen + rest) for tier in tiers]
     print("\nztgate tests")
     for result in results:
         print(result.line())

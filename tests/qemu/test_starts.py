@@ -71,6 +71,7 @@ def test_uefi_with_cloud_init_and_a_self_hosted_controller(world: World, make: M
         assert disk.places(gateway.options.disk, form, world.work) == [], "the token is on the disk"
 
 
+@pytest.mark.soak
 def test_an_arm64_vps(world: World, make: Make, arm_image: Path) -> None:
     """UEFI and GRUB start it, and it does the same."""
     nwid = world.controller.create_network(**LIVED_IN)
@@ -167,6 +168,7 @@ def test_a_card_that_imagers_wizard_has_written(world: World, make: Make, pi_ima
     assert shell.run("systemctl list-units --failed --no-legend --plain") == ""
 
 
+@pytest.mark.soak
 def test_a_board_without_a_clock_whose_power_fails_while_its_root_grows(
     world: World, make: Make, pi_image: Path
 ) -> None:
