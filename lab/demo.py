@@ -195,7 +195,14 @@ def keep(console: Console, world: World) -> None:
         "the gateway's console": f"tail -f {world.work}/gateway/console.log",
     }.items():
         console.print(f"  {what + ':':24}{command}", markup=False, soft_wrap=True)
-    signal.sigwait({signal.SIGINT, signal.SIGTERM})
+    wait_for_signal()
+
+
+def wait_for_signal() -> None:
+    """Until ^C or SIGTERM; blocked first, as a namespace's first process is not sent what it leaves alone."""
+    stops = {signal.SIGINT, signal.SIGTERM}
+    signal.pthread_sigmask(signal.SIG_BLOCK, stops)
+    signal.sigwait(stops)
 
 
 if __name__ == "__main__":
