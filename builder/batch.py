@@ -24,9 +24,9 @@ import yaml
 
 from builder import gateway_config, partitions
 from builder.errors import BuildError
+from builder.files import copy_sparse, replacing
 from builder.image import MIB
 from builder.inputs import file_digest
-from builder.run import run
 
 RECEIPTS = "receipts.json"
 LIMIT = 64 * MIB  # of a batch file; a thousand entries with keys and planets are a few
@@ -314,22 +314,17 @@ def _state(image: Path) -> tuple[int, int, int]:
 
 def _make(base: Base, order: Order) -> Receipt:
     """One image: copied, configured and hashed under another name, then renamed."""
-    unfinished = order.target.with_name(f".tmp-{order.target.name}")
-    unfinished.unlink(missing_ok=True)
     try:
-        unfinished.touch(mode=0o600)
-        run(["cp", "--sparse=always", "--reflink=auto", "--no-preserve=all", base.path, unfinished])
-        gateway_config.put(unfinished, base.offset, order.text)
-        sha256, size = _sha256(base, unfinished), unfinished.stat().st_size
-        if _state(base.path) != base.state:
-            raise BuildError(
-                f"{base.path} has changed meanwhile", "begin again when it is no longer written to"
-            )
-        unfinished.rename(order.target)
+        with replacing(order.target, 0o600) as unfinished:
+            copy_sparse(base.path, unfinished)
+            gateway_config.put(unfinished, base.offset, order.text)
+            sha256, size = _sha256(base, unfinished), unfinished.stat().st_size
+            if _state(base.path) != base.state:
+                raise BuildError(
+                    f"{base.path} has changed meanwhile", "begin again when it is no longer written to"
+                )
     except BuildError as e:
         raise BuildError(f"{order.where}: {e.message}", e.hint) from None
-    finally:
-        unfinished.unlink(missing_ok=True)
     now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
     return Receipt(order.target.name, sha256, size, order.network, order.gateway, now, base.sha256)
 
@@ -366,8 +361,5 @@ def _older(path: Path) -> dict[str, dict[str, Any]]:
 
 
 def _write_private(path: Path, content: list[dict[str, Any]]) -> None:
-    unfinished = path.with_name(f".tmp-{path.name}")
-    unfinished.unlink(missing_ok=True)
-    unfinished.touch(mode=0o600)
-    unfinished.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-    unfinished.rename(path)
+    with replacing(path, 0o600) as unfinished:
+        unfinished.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")

@@ -29,19 +29,20 @@ def mmdebstrap(
     mirror: str,
     epoch: int,
     line: LineHook,
-    emulated: str = "",
+    architecture: str = foreign.NATIVE,
 ) -> None:
     """Run mmdebstrap, with the tar `target` as its result; an empty mirror means Debian's own.
 
-    `emulated` is an architecture whose programs it will run here; the twins are the caller's business.
+    `architecture` is that of programs which it will run; the twins of foreign ones are the caller's business.
     """
     env = {"SOURCE_DATE_EPOCH": str(epoch)}
+    emulated = foreign.is_foreign(architecture)
     if mode() == "root" or emulated:  # its temporary tree goes where a killed build is swept up
         env["TMPDIR"] = str(target.parent)
     argv = ["mmdebstrap", f"--mode={mode()}", "--format=tar", *options, suite, str(target)]
     if emulated:  # root is then the namespace's
         argv[1:2] = ["--mode=root", "--skip=check/qemu"]
-        argv = [*foreign.inside(emulated), *argv]
+        argv = [*foreign.inside(architecture), *argv]
     try:
         run([*argv, *([mirror] if mirror else [])], env=env, on_line=line)
     except CommandError as e:

@@ -13,11 +13,8 @@ from pathlib import Path
 from builder.image import Image
 
 SUFFIX = ".rpi-imager-manifest"
-DEVICES = (
-    "pi5-64bit",
-    "pi4-64bit",
-    "pi3-64bit",
-)  # the tags of Imager's own list of boards; Zero 2 W is a pi3
+# The tags of Imager's own list of boards; a Zero 2 W is a pi3.
+DEVICES = ("pi5-64bit", "pi4-64bit", "pi3-64bit")
 
 
 def manifest(image: Image, path: Path, sha256: str) -> str:

@@ -16,9 +16,9 @@ from pathlib import Path
 from builder import foreign, gateway_config, imager, load, manifest, zerotier
 from builder.engine import Observer, StageResult, resume
 from builder.errors import BuildError
+from builder.files import copy_sparse, replacing
 from builder.image import MIB, Image
 from builder.layout import template_context
-from builder.run import run
 from builder.stages import Stage
 from builder.stages.base import BaseStage
 from builder.stages.boot_grub import BootGrubStage
@@ -151,31 +151,15 @@ def baked(config: Path | None) -> dict[str, Entry]:
 def publish(artifact: Path, target: Path, *, secret: bool) -> Path:
     """Put a copy of the disk where the user wants it: sparse, whole, and at once."""
     target.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = target.with_name(f".tmp-{target.name}")
-    unfinished.unlink(missing_ok=True)
-    try:
-        unfinished.touch(mode=0o600 if secret else 0o644)
-        run(
-            [
-                "cp",
-                "--sparse=always",
-                "--reflink=auto",
-                "--no-preserve=all",
-                artifact / "disk.img",
-                unfinished,
-            ]
-        )
-        unfinished.rename(target)
-    finally:
-        unfinished.unlink(missing_ok=True)
+    with replacing(target, 0o600 if secret else 0o644) as unfinished:
+        copy_sparse(artifact / "disk.img", unfinished)
     return target
 
 
 def write(target: Path, text: str) -> Path:
     """Write a small file, whole or not at all."""
-    unfinished = target.with_name(f".tmp-{target.name}")
-    unfinished.write_text(text, encoding="utf-8")
-    unfinished.rename(target)
+    with replacing(target) as unfinished:
+        unfinished.write_text(text, encoding="utf-8")
     return target
 
 

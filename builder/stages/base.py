@@ -73,7 +73,7 @@ class BaseStage:
             mirror=self.mirror,
             epoch=self.epoch,
             line=work.line,
-            emulated=self.architecture if self.foreign else "",
+            architecture=self.architecture,
         )
         seed.unlink()
 

@@ -54,9 +54,14 @@ class ZerotierStage:
             *([f"--customize-hook={foreign.take_away()}"] if self.foreign else []),
         ]
         target = work.out / "rootfs.tar"
-        emulated = self.architecture if self.foreign else ""
         debian.mmdebstrap(
-            options, suite="", target=target, mirror="", epoch=self.epoch, line=work.line, emulated=emulated
+            options,
+            suite="",
+            target=target,
+            mirror="",
+            epoch=self.epoch,
+            line=work.line,
+            architecture=self.architecture,
         )
 
     def _twins(self, work: Work) -> list[str]:

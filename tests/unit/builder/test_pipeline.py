@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from builder import engine, pipeline, zerotier
+from builder import engine, files, pipeline, zerotier
 from builder.errors import BuildError
 from builder.inputs import Inputs
 from builder.stages import Work
@@ -159,7 +159,7 @@ def test_what_is_published_is_whole_or_not_there(tmp_path: Path, monkeypatch: py
     def fail(*_: object) -> str:
         raise BuildError("cp: No space left on device")
 
-    monkeypatch.setattr(pipeline, "run", fail)
+    monkeypatch.setattr(files, "run", fail)
     with pytest.raises(BuildError):
         pipeline.publish(artifact, target, secret=False)
     assert target.read_bytes() == b"old"
