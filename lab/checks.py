@@ -31,6 +31,8 @@ class Scene:
     world: World
     door: str = "central-v1"
     image: Path | None = None  # the world's own
+    sections: Json = field(default_factory=dict)  # more of gateway.yaml
+    spare: bool = False  # a second network card
     nwid: str = ""
     before: Json = field(default_factory=dict)
     ready: Json = field(default_factory=dict)
@@ -50,12 +52,14 @@ class Scene:
         laptop.join(self.nwid)
         retry(lambda: laptop.node.network(self.nwid), 60, "the laptop in its network")
         self.before = self.snapshot()
-        config = self.world.config(
-            self.nwid, self.door, firewall={"allow": [f"tcp/{ALLOWED_PORT}"]}, gateway={"name": "lab-gateway"}
-        )
+        sections: dict[str, Json] = {
+            "firewall": {"allow": [f"tcp/{ALLOWED_PORT}"]},
+            "gateway": {"name": "lab-gateway"},
+        }
+        config = self.world.config(self.nwid, self.door, **sections, **self.sections)
         self.token = controller.door(self.door).token
         name = "gateway" if self.image is None else self.image.stem
-        self.machine = self.world.gateway(name, config, self.image)
+        self.machine = self.world.gateway(name, config, self.image, spare=self.spare)
 
     def strike(self) -> None:
         """The gateway is gone, and the laptop no longer in its network."""

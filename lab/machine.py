@@ -64,6 +64,8 @@ class Machine:
         tail = ["-c", f"+{shown + 1}", "-f", f"--pid={self._qemu.pid}", str(log)]
         self._console = pexpect.spawn("tail", tail, encoding="utf-8", codec_errors="replace", echo=False)
         retry(self._connect, 20, "QEMU's monitor")
+        if self.options.spare_tap is not None:  # its cable is not plugged in at first
+            self.link(up=False, card="spare")
 
     def _connect(self) -> None:
         if self._qemu is not None and self._qemu.poll() is not None:
@@ -102,6 +104,17 @@ class Machine:
         why = why or f"it showed {self._console.match.group(0)!r} instead"
         raise LabError(f"console: waiting for {pattern!r}: {why}\n{self.console_tail()}")
 
+    def stays(self, seconds: float, never: str) -> None:
+        """Let time pass in which the console shows ``never`` no more than a panic, and the machine runs on.
+
+        Raises:
+            LabError: it did not stay so.
+        """
+        found = self._console.expect([pexpect.TIMEOUT, pexpect.EOF, PANIC, never], timeout=seconds)
+        if found != 0:
+            shown = "it stopped" if found == 1 else f"it showed {self._console.match.group(0)!r}"
+            raise LabError(f"console: within {seconds:.0f} s {shown}\n{self.console_tail()}")
+
     def console_text(self) -> str:
         """All that the console has shown since the machine was made."""
         log = self.options.console_log
@@ -127,9 +140,9 @@ class Machine:
                 raise LabError(f"it did not power off in {timeout:.0f} s\n{self.console_tail()}") from None
         self.stop()
 
-    def link(self, up: bool) -> None:
-        """Plug the WAN cable in, or pull it."""
-        self.qmp("set_link", name="wan", up=up)
+    def link(self, up: bool, card: str = "wan") -> None:
+        """Plug a network card's cable in, or pull it: `wan`, or `spare`."""
+        self.qmp("set_link", name=card, up=up)
 
     def snapshot(self, name: str) -> None:
         """Save the machine with its memory under a name."""

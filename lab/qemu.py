@@ -58,6 +58,8 @@ class Options:
     sockets: Path
     console_log: Path
     tap: str | None = None
+    spare_tap: str | None = None
+    watchdog: bool = False
     architecture: str = "amd64"
     firmware: str = "bios"
     efi_variables: Path | None = None
@@ -79,6 +81,7 @@ class Options:
             "-name", "gateway", "-nodefaults", "-display", "none", "-no-user-config",
             *self._machine(), *self._firmware(), *self._drives(), *self._network(),
             "-rtc", f"base={self.clock}", "-device", "virtio-rng-pci",
+            *(["-device", "i6300esb", "-action", "watchdog=reset"] if self.watchdog else []),
             # A file and no socket: a guest whose console nobody reads would stop at its next line.
             "-chardev", f"file,id=con,path={self.console_log},append=on",
             "-serial", "chardev:con", "-qmp", f"unix:{self.monitor},server=on,wait=off",
@@ -114,11 +117,14 @@ class Options:
         return drives
 
     def _network(self) -> list[str]:
-        if self.tap is None:
-            return []
+        cards = {"wan": (self.tap, topology.WAN_MAC), "spare": (self.spare_tap, topology.SPARE_MAC)}
         return [
-            "-netdev", f"tap,id=wan,ifname={self.tap},script=no,downscript=no",
-            "-device", f"virtio-net-pci,id=wan,netdev=wan,mac={topology.WAN_MAC},romfile=",
+            word
+            for name, (tap, mac) in cards.items() if tap is not None
+            for word in (
+                "-netdev", f"tap,id={name},ifname={tap},script=no,downscript=no",
+                "-device", f"virtio-net-pci,id={name},netdev={name},mac={mac},romfile=",
+            )
         ]  # fmt: skip
 
 

@@ -129,14 +129,19 @@ class World:
             config[name] = {**config.get(name, {}), **values}
         return yaml.safe_dump(config, sort_keys=False)
 
-    def gateway(self, name: str, config: str | None, image: Path | None = None, **options: Any) -> Machine:
+    def gateway(
+        self, name: str, config: str | None, image: Path | None = None, spare: bool = False, **options: Any
+    ) -> Machine:
         """A virtual machine on the WAN that runs an image (the world's own) with ``config``; not started yet.
 
-        Only one at a time may run: they share the WAN address.
+        Only one at a time may run: they share the WAN address. With ``spare`` it has a second network card.
         """
         work = self.work / name
         tap = f"tap{len(self._machines)}"
         self.isp.host.tap(tap, WAN)
+        if spare:
+            options["spare_tap"] = f"spare{len(self._machines)}"
+            self.isp.host.tap(options["spare_tap"], WAN)
         variables = None
         image = image or self.image
         options = {**disk.platform(image), "accelerator": self.accelerator, **options}

@@ -15,7 +15,7 @@ import xml.etree.ElementTree as ElementTree
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests import kernel
+from tests import access_point, kernel
 from tests.conftest import ROOT
 
 REPORTS = ROOT / "out" / "tests"
@@ -79,6 +79,7 @@ def prepared(zerotier: Path | None, tiers: list[str], soak: bool) -> dict[str, l
     images = build_once(zerotier, soak)
     given = {tier: [] if tier == "unit" else list(images) for tier in tiers}
     if "qemu" in given:
+        given["qemu"] += ["--hostapd", str(access_point.download(REPORTS))]
         for name in kernel.OTHERS:
             given["qemu"] += [f"--kernel-{name}", str(kernel.download(name, REPORTS))]
     return given

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests import kernel
+from tests import access_point, kernel
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -23,6 +23,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--zerotier", type=Path, help="a zerotier-one .deb (default: the stand-in)")
     parser.addoption("--arm-image", type=Path, help="a built vps-arm64 image (default: build it)")
     parser.addoption("--pi-image", type=Path, help="a built rpi-arm64 image (default: build it)")
+    parser.addoption("--hostapd", type=Path, help="hostapd for arm64 (default: download it)")
     for name in kernel.OTHERS:
         parser.addoption(f"--kernel-{name}", type=Path, help="another kernel for it (default: download one)")
 
@@ -83,3 +84,10 @@ def other_kernels(
     work = tmp_path_factory.mktemp("kernels")
     given = {name: request.config.getoption(f"--kernel-{name}") for name in kernel.OTHERS}
     return {name: (path or kernel.download(name, work)).resolve() for name, path in given.items()}
+
+
+@pytest.fixture(scope="session")
+def hostapd(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The program that makes an access point, for arm64."""
+    given: Path | None = request.config.getoption("--hostapd")
+    return (given or access_point.download(tmp_path_factory.mktemp("hostapd"))).resolve()

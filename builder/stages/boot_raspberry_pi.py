@@ -17,7 +17,7 @@ SCRIPT = "usr/libexec/ztgate-firmware"
 # What the script reads of the root.
 WANTED = (
     *("vmlinuz", "initrd.img", "boot/vmlinuz-*", "boot/initrd.img-*", SCRIPT),
-    *("usr/lib/raspi-firmware/*", "usr/lib/modules/*/dtb/broadcom/*", "usr/share/ztgate/raspberry-pi/*"),
+    *("usr/lib/raspberry-pi/*.*", "usr/lib/modules/*/dtb/broadcom/*", "usr/share/ztgate/raspberry-pi/*"),
 )
 
 

@@ -28,6 +28,8 @@ def parser() -> argparse.ArgumentParser:
     apply.add_argument("--verbose", action="store_true", help="show every tool that is started")
     status = verbs.add_parser("status", help="how it stands")
     status.add_argument("--json", action="store_true", help="for programs")
+    wifi = verbs.add_parser("wifi", help="write wpa_supplicant's configuration (for ztgate-wifi@.service)")
+    wifi.add_argument("interface", metavar="INTERFACE")
     verbs.add_parser("doctor", help="check the whole chain, link by link")
     verbs.add_parser("version", help="print the version")
     return top
@@ -59,6 +61,10 @@ def _run(options: argparse.Namespace) -> int:
         from . import service
 
         return service.apply(machine, once=options.once or options.dry_run)
+    if options.verb == "wifi":
+        from . import service
+
+        return service.wifi(machine, options.interface)
     if options.verb == "doctor":
         from . import doctor
 

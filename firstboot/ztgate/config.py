@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -77,6 +77,16 @@ class Firewall:
 
 
 @dataclass(frozen=True)
+class Wifi:
+    """A wireless network to be a member of; password is None for an open one, country may be ""."""
+
+    ssid: bytes
+    password: str | None = field(repr=False)
+    country: str
+    hidden: bool
+
+
+@dataclass(frozen=True)
 class Ssh:
     """Who gets in by SSH, and from where (source: members, wan or off)."""
 
@@ -102,6 +112,7 @@ class Config:
     ipv4: IPv4
     ipv6: IPv6
     firewall: Firewall
+    wifi: Wifi | None
     ssh: Ssh
     zerotier: ZeroTier
 
@@ -144,7 +155,7 @@ def _contradictions(data: dict[str, Any], document: yamltext.Document) -> list[v
     def problem(path: yamltext.Path, text: str, hint: str) -> None:
         found.append((document.line(path), f"{validate.dotted(path)}: {text}", hint))
 
-    controller, ipv4 = data["controller"], data["ipv4"]
+    controller, ipv4, wifi = data["controller"], data["ipv4"], data["wifi"]
     if controller["kind"] == "self-hosted" and "url" not in (document.value.get("controller") or {}):
         problem(
             ("controller", "url"),
@@ -161,6 +172,9 @@ def _contradictions(data: dict[str, Any], document: yamltext.Document) -> list[v
         )
     if ipv4["mode"] != "snat" and ipv4["source"]:
         problem(("ipv4", "source"), "only goes with mode: snat", "set `mode: snat` or remove source")
+    for key, hint in (("ssid", "name the wireless network"), ("country", "for example `country: DE`")):
+        if wifi[key] is None and any((wifi["ssid"], wifi["password"], wifi["country"], wifi["hidden"])):
+            problem(("wifi", key), "is missing beside the other keys of wifi", hint)
     return found
 
 
@@ -178,6 +192,7 @@ def _build(data: dict[str, Any]) -> Config:
             int(ipv6["subnet"], 16),
         ),
         firewall=Firewall(firewall["inbound"], tuple(AllowRule(*rule) for rule in allow if rule)),
+        wifi=_build_wifi(data["wifi"]),
         ssh=Ssh(tuple(key.strip() for key in data["ssh"]["authorized-keys"]), data["ssh"]["from"]),
         zerotier=ZeroTier(tuple(data["zerotier"]["moons"]), data["zerotier"]["planet"]),
     )
@@ -197,6 +212,12 @@ def _build_controller(data: dict[str, Any]) -> Controller:
         token_after_setup=data["token-after-setup"],
         ca_file=data["ca-file"],
     )
+
+
+def _build_wifi(data: dict[str, Any]) -> Wifi | None:
+    if data["ssid"] is None:
+        return None
+    return Wifi(data["ssid"].encode(), data["password"], data["country"].upper(), data["hidden"])
 
 
 def _address(text: str | None) -> ipaddress.IPv4Address | None:

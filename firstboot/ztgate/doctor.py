@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from . import configfile, derive, firewall, state, store
 from .config import Config
 from .errors import ZtgateError
-from .facts import time, tun, wan
+from .facts import time, tun, wan, wifi
 from .machine import Machine
 from .state import State
 from .zerotier import Network
@@ -47,7 +47,7 @@ class Patient:
 
     def wan(self) -> wan.Wan:
         """The WAN; WaitingError says what it lacks."""
-        return wan.read(self.machine.run)
+        return wan.read(self.machine.run, lambda: wifi.states(self.machine.probe, self.machine.paths))
 
 
 def examine(machine: Machine) -> list[Verdict]:

@@ -67,12 +67,18 @@ def is_moon(text: str) -> bool:
     return bool(WORLD_ID.fullmatch(text)) or from_base64(text) is not None
 
 
+def is_ssid(text: str) -> bool:
+    """Whether text is a network name that fits into 32 bytes (IEEE 802.11, 9.4.2.2)."""
+    return 0 < len(text.encode()) <= 32
+
+
 CHECKS: dict[str, Callable[[str], bool]] = {
     "ipv4": is_ipv4,
     "ipv4-or-auto": lambda text: text == "auto" or is_ipv4(text),
     "ipv6-64-or-auto": lambda text: text == "auto" or is_ipv6_64(text),
     "allow-rule": lambda text: parse_allow(text) is not None,
     "ssh-key": is_ssh_key,
+    "ssid": is_ssid,
     "moon": is_moon,
     "base64": lambda text: from_base64(text) is not None,
 }

@@ -16,6 +16,7 @@ class Paths:
         self.fat = root / "boot/firmware"
         self.cloud_config = root / "etc/ztgate/gateway.yaml"
         self.fat_config = self.fat / "gateway.yaml"
+        self.network_config = self.fat / "network-config"
         self.baked_config = root / "usr/share/ztgate/gateway.yaml"
         # The later source wins whole, so this is searched in order.
         self.configs = (self.cloud_config, self.fat_config, self.baked_config)
@@ -29,6 +30,7 @@ class Paths:
 
         self.run_dir = root / "run/ztgate"
         self.ndppd_conf = self.run_dir / "ndppd.conf"
+        self.wifi_control = root / "run/wpa_supplicant"
         self.networkd_run = root / "run/systemd/network"
         self.networkd = (root / "etc/systemd/network", self.networkd_run, root / "usr/lib/systemd/network")
         self.netif_links = root / "run/systemd/netif/links"
@@ -45,3 +47,7 @@ class Paths:
         self.tun = Path("/dev/net/tun")
         self.sysctl = Path("/proc/sys")
         self.interfaces = Path("/sys/class/net")
+
+    def wifi(self, interface: str) -> Path:
+        """wpa_supplicant's configuration for a wireless interface."""
+        return self.run_dir / f"wifi-{interface}.conf"

@@ -30,6 +30,7 @@ from .steps import (
     ssh_keys,
     start_zerotier,
     uplink,
+    wifi,
 )
 
 # Seconds that a first boot waits for a router advertisement once IPv4 is there.
@@ -63,6 +64,7 @@ def reconcile(machine: Machine, found: Found) -> Outcome:
 
     ssh_keys.run(machine, config.ssh)
     load_firewall.run(machine, config, situation)
+    wifi.run(machine, config.wifi)
     wan = uplink.run(machine)
     node, current = start_zerotier.run(machine, config.zerotier, current)
     _save(machine, current)

@@ -7,9 +7,10 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
-from . import configfile, reconcile, report
+from . import configfile, reconcile, report, store
 from .errors import WaitingError, ZtgateError
 from .machine import Machine
+from .steps import wifi as steps_wifi
 from .wait import pauses
 
 log = logging.getLogger("ztgate")
@@ -50,6 +51,19 @@ def apply(machine: Machine, *, once: bool) -> int:
                 report.ready(machine, outcome)
             return READY
     raise AssertionError("pauses() never ends")
+
+
+def wifi(machine: Machine, interface: str) -> int:
+    """Write a wireless interface's configuration for the unit that asks; 1 if there is none to write."""
+    try:
+        configured = configfile.find(machine.paths).config.wifi
+    except WaitingError:  # without a gateway.yaml, Imager's wizard may have said something
+        configured = None
+    text = steps_wifi.wanted(configured, machine.paths)
+    if not text:
+        return 1
+    store.write(machine.paths.wifi(interface), text.encode(), 0o600)
+    return 0
 
 
 def _mount_fat(machine: Machine) -> None:

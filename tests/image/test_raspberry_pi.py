@@ -73,7 +73,7 @@ def test_every_model_has_a_device_tree(pi: Disk, config: dict[str, str], model: 
 
 @pytest.mark.parametrize("name", ["bootcode.bin", "start.elf", "fixup.dat", "start4.elf", "fixup4.dat"])
 def test_the_boards_firmware_is_there(pi: Disk, name: str) -> None:
-    assert pi.fat("mtype", f"::{name}") == pi.root.read(f"/usr/lib/raspi-firmware/{name}")
+    assert pi.fat("mtype", f"::{name}") == pi.root.read(f"/usr/lib/raspberry-pi/{name}")
 
 
 @pytest.mark.parametrize("path", ["/usr/bin/bash", "/usr/bin/python3.13", "/usr/sbin/nft", "/usr/sbin/ndppd"])

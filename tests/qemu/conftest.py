@@ -1,13 +1,16 @@
 """The virtual world for the tests that boot the image. It runs one gateway at a time."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from lab.machine import Machine
 from lab.world import World
 from tests.conftest import ROOT
 
+Make = Callable[..., Machine]
 WORK = ROOT / "out" / "tests" / "world"
 
 
@@ -25,3 +28,17 @@ def _fresh(work: Path) -> Path:
         if not path.exists():
             return path
     raise RuntimeError(f"remove {work.parent}")
+
+
+@pytest.fixture
+def make(world: World, request: pytest.FixtureRequest) -> Iterator[Make]:
+    """Makes a gateway of the test's own, which is gone at its end."""
+    made: list[Machine] = []
+
+    def gateway(config: str | None, **options: Any) -> Machine:
+        made.append(world.gateway(request.node.name, config, **options))
+        return made[-1]
+
+    yield gateway
+    for machine in made:
+        machine.close()

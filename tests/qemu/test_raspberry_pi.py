@@ -1,20 +1,27 @@
-"""The Raspberry Pi's image in QEMU's `virt` machine: all that the demo proves, then a kernel update."""
+"""The Raspberry Pi's image in QEMU's `virt` machine: what the demo proves, Wi-Fi, then a kernel update."""
 
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from lab.checks import CHECKS, Check, Scene
-from lab.world import World
+from lab import topology
+from lab.checks import CHECKS, Check, Scene, want
+from lab.retry import retry
+from lab.world import World, echo_url
+from tests import access_point
 
 from .kernel_update import update_kernel
+
+# Seconds in which the gateway notices that it goes out another way: its timer's two minutes, and a round.
+NOTICED = 300
 
 
 @pytest.fixture(scope="module")
 def scene(world: World, pi_image: Path) -> Iterator[Scene]:
-    """The demo's scene with another image."""
-    scene = Scene(world, image=pi_image)
+    """The demo's scene with another image, to which a wireless adapter comes later."""
+    attic = {"ssid": access_point.NAME, "password": access_point.PASSWORD, "country": "DE"}
+    scene = Scene(world, image=pi_image, sections={"wifi": attic}, spare=True)
     scene.set()
     yield scene
     scene.strike()
@@ -33,6 +40,25 @@ def test_root_grew_to_the_card(scene: Scene) -> None:
 
 def test_nothing_failed(scene: Scene) -> None:
     assert scene.world.shell().run("systemctl list-units --failed --no-legend --plain") == ""
+
+
+def test_wifi_is_the_way_out_while_the_cable_is_not_plugged_in(scene: Scene, hostapd: Path) -> None:
+    """udev brings up the adapter; the cable is preferred; members go out either way."""
+    shell, laptop = scene.world.shell(), scene.world.member("laptop")
+    access_point.start(shell, hostapd, scene.world.work)
+    scene.gateway.link(up=True, card="spare")
+    wireless = retry(lambda: access_point.address(shell), 180, "an address over Wi-Fi")
+
+    def goes_out_by(address: str) -> None:
+        seen = laptop.get(echo_url(4))["address"]
+        want(seen == address, f"the internet saw {seen}")
+        want(laptop.get(echo_url(6))["address"] == scene.global_address, "IPv6 has another address")
+
+    goes_out_by(topology.WAN_IPV4)
+    scene.gateway.link(up=False)
+    retry(lambda: goes_out_by(wireless), NOTICED, "a member's packets over Wi-Fi")
+    scene.gateway.link(up=True)
+    retry(lambda: goes_out_by(topology.WAN_IPV4), NOTICED, "a member's packets over the cable")
 
 
 def test_a_kernel_update_boots(scene: Scene, other_kernels: dict[str, Path]) -> None:

@@ -1,7 +1,6 @@
 """Other ways to start: UEFI, a configuration from cloud-init, none at all, and wrong ones."""
 
 import base64
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,25 +9,10 @@ import yaml
 
 from lab import disk, process
 from lab.checks import want
-from lab.machine import Machine
 from lab.retry import retry
 from lab.world import FAILED, LIVED_IN, READY, WAITING, World, echo_url
 
-Make = Callable[..., Machine]
-
-
-@pytest.fixture
-def make(world: World, request: pytest.FixtureRequest) -> Iterator[Make]:
-    """Makes a gateway of the test's own, which is gone at its end."""
-    made: list[Machine] = []
-
-    def gateway(config: str | None, **options: Any) -> Machine:
-        made.append(world.gateway(request.node.name, config, **options))
-        return made[-1]
-
-    yield gateway
-    for machine in made:
-        machine.close()
+from .conftest import Make
 
 
 def seed(work: Path, user_data: dict[str, Any]) -> Path:
@@ -115,6 +99,14 @@ network:
       dhcp4: true
       dhcp6: true
       optional: true
+  wifis:
+    wlan0:
+      dhcp4: true
+      regulatory-domain: "DE"
+      access-points:
+        "attic":
+          password: "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
+      optional: true
 """,
     "user-data": """\
 #cloud-config
@@ -149,7 +141,7 @@ runcmd:
 
 
 def test_a_card_that_imagers_wizard_has_written(world: World, make: Make, pi_image: Path) -> None:
-    """Host name, time zone and user are as the person said, and it is a gateway all the same."""
+    """Host name, time zone, keyboard, Wi-Fi and user are as the person said; it is a gateway all the same."""
     nwid = world.controller.create_network(**LIVED_IN)
     gateway = make(world.config(nwid), image=pi_image)
     card = f"{gateway.work / 'personal.img'}@@4M"
@@ -163,24 +155,8 @@ def test_a_card_that_imagers_wizard_has_written(world: World, make: Make, pi_ima
     retry(lambda: shell.run("test -e /run/cloud-init/result.json"), 180, "cloud-init's end")
     assert shell.run("hostname").strip() == "attic"
     assert shell.run("readlink /etc/localtime").strip().endswith("Europe/Berlin")
+    assert 'XKBLAYOUT="de"' in shell.run("cat /etc/default/keyboard")
+    assert "country=DE" in shell.run("ztgate wifi wlan0 && cat /run/ztgate/wifi-wlan0.conf")
     assert "ada@home" in shell.run("cat ~ada/.ssh/authorized_keys")
     assert '"errors": []' in shell.run("cat /run/cloud-init/result.json")
     assert shell.run("systemctl list-units --failed --no-legend --plain") == ""
-
-
-@pytest.mark.soak
-def test_a_board_without_a_clock_whose_power_fails_while_its_root_grows(
-    world: World, make: Make, pi_image: Path
-) -> None:
-    """It is 1970 until NTP answers; the second boot finishes what the first one began."""
-    nwid = world.controller.create_network(**LIVED_IN)
-    gateway = make(world.config(nwid), image=pi_image, clock="1970-01-01T00:00:00")
-    gateway.start()
-    gateway.expect("Grow the root file system")
-    gateway.cut_power()
-    gateway.start()
-    assert gateway.expect(READY, never=FAILED)["network"] == nwid
-    shell = world.shell()
-    retry(lambda: shell.run("test -e /var/lib/ztgate/grown"), 60, "the root's growth")
-    assert int(shell.run("df --output=size --block-size=1 /").split()[1]) > 3 << 30
-    assert int(shell.run("date +%Y")) >= 2026

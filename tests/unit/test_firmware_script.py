@@ -22,7 +22,7 @@ def card(root: Path, kernel: str) -> None:
         "usr/lib/modules/1/dtb/broadcom/bcm2711-rpi-4-b.dtb": "tree",
         "usr/lib/modules/1/dtb/broadcom/bcm2712-rpi-5-b.dtb": "tree",
         "usr/lib/modules/1/dtb/broadcom/bcm2837-rpi-3-b.dtb": "tree",
-        "usr/lib/raspi-firmware/start.elf": "firmware",
+        "usr/lib/raspberry-pi/start.elf": "firmware",
         "usr/share/ztgate/raspberry-pi/cmdline.txt": "root=x",
     }.items():
         (root / path).parent.mkdir(parents=True, exist_ok=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_interface
 from typing import Any
@@ -31,24 +31,28 @@ class Wan:
         return tuple(dict.fromkeys(name for name in (self.interface, self.interface6) if name))
 
 
-def read(run: Run) -> Wan:
-    """The WAN as it is now; WaitingError says what is still missing."""
+def read(run: Run, wifi: Callable[[], Mapping[str, str]] = dict) -> Wan:
+    """The WAN as it is now; WaitingError says what is still missing.
+
+    `wifi` tells what wireless interfaces are doing, by name; it is asked only if there is no way out.
+    """
     return parse(
         json.loads(run(("ip", "-j", "addr", "show"))),
         json.loads(run(("ip", "-j", "-4", "route", "show"))),
         json.loads(run(("ip", "-j", "-6", "route", "show"))),
+        wifi,
     )
 
 
 Rows = list[dict[str, Any]]
 
 
-def parse(links: Rows, routes4: Rows, routes6: Rows) -> Wan:
+def parse(links: Rows, routes4: Rows, routes6: Rows, wifi: Callable[[], Mapping[str, str]] = dict) -> Wan:
     """From the rows of `ip -j addr` and `ip -j route` of both families."""
     interface = default_interface(routes4)
     if not interface:
         raise WaitingError(
-            _why_no_route(links), "the gateway needs an IPv4 address and a default route by DHCP"
+            _why_no_route(links, wifi()), "the gateway needs an IPv4 address and a default route by DHCP"
         )
     own = [row for row in _addresses(links, interface) if row["family"] == "inet"]
     if not own:
@@ -109,18 +113,22 @@ def _prefixes(addresses: Rows, routes6: Rows, interface6: str) -> tuple[IPv6Netw
     return tuple(dict.fromkeys(found))
 
 
-def _why_no_route(links: Rows) -> str:
-    candidates = [row for row in links if row.get("link_type") == "ether" and not _is_virtual(row)]
-    if not candidates:
-        return "no network card found"
-    carrier = [row for row in candidates if "LOWER_UP" in row.get("flags", [])]
-    names = ", ".join(row["ifname"] for row in candidates)
-    if not carrier:
-        return f"no link on {names}: is the cable plugged in?"
+def _why_no_route(links: Rows, wifi: Mapping[str, str]) -> str:
+    cards = [row for row in links if row.get("link_type") == "ether" and not _is_virtual(row)]
+    wired = [row for row in cards if row["ifname"] not in wifi]
+    carrier = [row for row in cards if "LOWER_UP" in row.get("flags", [])]
     for row in carrier:
         if any(a["family"] == "inet" and a["scope"] == "global" for a in row["addr_info"]):
             return f"no default route, though {row['ifname']} has an IPv4 address"
-    return f"no IPv4 address yet on {', '.join(row['ifname'] for row in carrier)}: waiting for DHCP"
+    if carrier:
+        return f"no IPv4 address yet on {', '.join(row['ifname'] for row in carrier)}: waiting for DHCP"
+    if not cards:
+        return "no network card found"
+    reasons = [f"{name}: {doing}" for name, doing in wifi.items()]
+    if wired:
+        names = ", ".join(row["ifname"] for row in wired)
+        reasons.insert(0, f"no link on {names}: is the cable plugged in?")
+    return "; ".join(reasons)
 
 
 def _is_virtual(row: dict[str, Any]) -> bool:

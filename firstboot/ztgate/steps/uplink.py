@@ -7,6 +7,7 @@ from pathlib import Path
 from .. import store, sysctl
 from ..actions import Action, Command, SetSysctl, WriteFile
 from ..facts import wan as wan_facts
+from ..facts import wifi
 from ..facts.wan import Wan
 from ..machine import Machine
 from ..paths import Paths
@@ -52,7 +53,7 @@ def run(machine: Machine) -> Wan:
     """Wait for nothing: WaitingError tells what the WAN still lacks."""
     wanted = dict.fromkeys(FORWARDING, "1")
     machine.do(sysctl.plan(wanted, sysctl.read(machine.paths, list(wanted)), "forward packets"))
-    wan = wan_facts.read(machine.run)
+    wan = wan_facts.read(machine.run, lambda: wifi.states(machine.probe, machine.paths))
     for name in wan.interfaces:
         _accept_advertisements(machine, name)
     return wan
