@@ -41,6 +41,10 @@ OF_A_PI = "console=ttyAMA10,115200"
 ON_VIRT = "console=ttyAMA0 mitigations=off kpti=off nokaslr audit=0"
 
 
+# A card that is handed frames as they would be on a wire: checksums filled in, none longer than the MTU.
+WHOLE_FRAMES = "guest_csum=off,guest_tso4=off,guest_tso6=off,guest_ecn=off,guest_ufo=off"
+
+
 @dataclass(frozen=True)
 class Kernel:
     """What a Raspberry Pi's firmware finds on the FAT partition."""
@@ -117,7 +121,10 @@ class Options:
         return drives
 
     def _network(self) -> list[str]:
-        cards = {"wan": (self.tap, topology.WAN_MAC), "spare": (self.spare_tap, topology.SPARE_MAC)}
+        cards = {
+            "wan": (self.tap, topology.WAN_MAC),
+            "spare": (self.spare_tap, f"{topology.SPARE_MAC},{WHOLE_FRAMES}"),
+        }
         return [
             word
             for name, (tap, mac) in cards.items() if tap is not None

@@ -1,8 +1,8 @@
 """An access point in the gateway's own machine: the kernel's simulated radios, and hostapd in a namespace.
 
-wlan0 ))) ((( wlan1 ─ bridge ─ eth1 ─┐
-                                     ├─ the ISP
-                         eth0 ───────┘
+wlan0 ))) ((( wlan1 ─ repeater ─ eth1 ─┐
+                                       ├─ the ISP
+                           eth0 ───────┘
 """
 
 import tarfile
@@ -11,12 +11,12 @@ from pathlib import Path
 from builder import debian
 from lab.machine import Shell
 from lab.retry import NotYet
+from tests import repeater
 
 NAME, PASSWORD = "attic", "correct horse battery"
 PROGRAM = "usr/sbin/hostapd"
 SETTINGS = """\
 interface=wlan1
-bridge=br0
 ssid={name}
 channel=6
 hw_mode=g
@@ -28,16 +28,15 @@ wpa_passphrase={password}
 # The second radio is the access point's: the gateway is not to use it.
 COMMANDS = """\
 set -e
-chmod +x /run/hostapd
+chmod +x /usr/local/sbin/hostapd
 systemctl mask --quiet --runtime ztgate-wifi@wlan1.service
 modprobe mac80211_hwsim radios=2
 ip netns add ap
 iw phy phy1 set netns name ap
 ip link set eth1 netns ap
-ip -n ap link add br0 type bridge forward_delay 0
-ip -n ap link set br0 up
-ip -n ap link set eth1 up master br0
-ip netns exec ap /run/hostapd -B -t -f /run/hostapd.log /run/hostapd.conf
+ip -n ap link set eth1 up
+ip netns exec ap /usr/local/sbin/hostapd -B -t -f /run/hostapd.log /run/hostapd.conf
+ip netns exec ap setsid --fork python3 /run/repeater.py eth1 wlan1 > /run/repeater.log 2>&1
 """
 
 
@@ -73,6 +72,7 @@ def start(shell: Shell, program: Path, work: Path) -> None:
     """Switch it on in the machine behind `shell`, which has a second network card."""
     settings = work / "hostapd.conf"
     settings.write_text(SETTINGS.format(name=NAME, password=PASSWORD))
-    shell.put(program, "/run/hostapd")
+    shell.put(program, "/usr/local/sbin/hostapd")
     shell.put(settings, "/run/hostapd.conf")
+    shell.put(Path(repeater.__file__), "/run/repeater.py")
     shell.run(COMMANDS)

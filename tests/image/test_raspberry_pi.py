@@ -19,6 +19,18 @@ TREES = {
     "5": "bcm2712-rpi-5-b",
     "5, later chips": "bcm2712-d-rpi-5-b",
 }
+# Firmware of each board's Wi-Fi, by the names that brcmfmac looks for: chip, and board where there is one.
+WIFI = {
+    "3 B": ("43430", "raspberrypi,3-model-b."),
+    "3 B+": ("43455", "raspberrypi,3-model-b-plus."),
+    "3 A+": ("43455", "raspberrypi,3-model-a-plus."),
+    "Zero 2 W": ("43430", "raspberrypi,model-zero-2-w."),
+    "4 B": ("43455", "raspberrypi,4-model-b."),
+    "400": ("43456", ""),
+    "Compute Module 4": ("43455", "raspberrypi,4-compute-module."),
+    "5": ("43455", "raspberrypi,5-model-b."),
+    "Compute Module 5": ("43455", "raspberrypi,5-compute-module."),
+}
 AARCH64 = 183  # ELF's e_machine
 
 
@@ -74,6 +86,25 @@ def test_every_model_has_a_device_tree(pi: Disk, config: dict[str, str], model: 
 @pytest.mark.parametrize("name", ["bootcode.bin", "start.elf", "fixup.dat", "start4.elf", "fixup4.dat"])
 def test_the_boards_firmware_is_there(pi: Disk, name: str) -> None:
     assert pi.fat("mtype", f"::{name}") == pi.root.read(f"/usr/lib/raspberry-pi/{name}")
+
+
+@pytest.mark.parametrize("model", WIFI)
+def test_every_model_has_firmware_for_its_wifi(pi: Disk, model: str) -> None:
+    chip, board = WIFI[model]
+    for end in ("bin", "clm_blob", f"{board}txt"):
+        path = f"/usr/lib/firmware/brcm/brcmfmac{chip}-sdio.{end}"
+        entry = pi.root.stat(path)
+        assert entry is not None, path
+        if entry.kind == "symlink":
+            entry = pi.root.stat(f"/usr/lib/firmware/brcm/{pi.root.link(path)}")
+        assert entry is not None, path
+        assert entry.size > 0, path
+
+
+def test_wifi_is_started_by_udev_and_by_nothing_else(pi: Disk) -> None:
+    assert pi.root.link("/etc/systemd/system/wpa_supplicant.service") == "/dev/null"
+    assert "ztgate-wifi@$name.service" in pi.root.text("/etc/udev/rules.d/85-ztgate-wifi.rules")
+    assert pi.root.stat("/usr/lib/firmware/regulatory.db")
 
 
 @pytest.mark.parametrize("path", ["/usr/bin/bash", "/usr/bin/python3.13", "/usr/sbin/nft", "/usr/sbin/ndppd"])
