@@ -13,6 +13,8 @@ from typing import Any
 from . import formats, validate, yamltext
 
 SCHEMA_FILE = Path(__file__).parent.parent / "gateway.schema.json"
+# The network of gateway.yaml.example.
+PLACEHOLDER = "0" * 16
 # What a discarded token looks like: same length, still a plain YAML scalar. Written by ztgate.secrets.
 DISCARDED = re.compile(r"discarded-*|-+")
 
@@ -131,7 +133,9 @@ def load(text: str, name: str, *, validated: bool = False) -> Config:
     on a slow machine.
     """
     document = yamltext.parse(text, name, schema())
+    validate.raise_if_any(document.slips, name)
     if not validated:
+        _placeholders(document)
         validate.check(document, schema(), name)
     data = _with_defaults(document.value, schema())
     validate.raise_if_any(_contradictions(data, document), name)
@@ -148,9 +152,16 @@ def _with_defaults(value: dict[str, Any], part: dict[str, Any]) -> dict[str, Any
     return result
 
 
-def _contradictions(data: dict[str, Any], document: yamltext.Document) -> list[validate.Problem]:
+def _placeholders(document: yamltext.Document) -> None:
+    """Found beside what the schema finds: who forgot one of the two may have forgotten both."""
+    if document.value.get("network") == PLACEHOLDER:
+        text, hint = "network: is still the example's placeholder", "put your network's id there"
+        document.problems.append((document.line(("network",)), text, hint))
+
+
+def _contradictions(data: dict[str, Any], document: yamltext.Document) -> list[yamltext.Problem]:
     """What no single key shows: keys that do not go together."""
-    found: list[validate.Problem] = []
+    found: list[yamltext.Problem] = []
 
     def problem(path: yamltext.Path, text: str, hint: str) -> None:
         found.append((document.line(path), f"{validate.dotted(path)}: {text}", hint))

@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 from . import formats
 from .errors import ZtgateError
-from .yamltext import Document, Path, Schema
+from .yamltext import Document, Path, Problem, Schema
 
 if TYPE_CHECKING:
     from jsonschema.exceptions import ValidationError
 
-Problem = tuple[int, str, str]
 _TYPE_WORDS = {
     "string": "text",
     "boolean": "true or false",
@@ -93,7 +92,7 @@ def _unknown_key(key: str, path: Path, error: ValidationError, document: Documen
 
 def _wrong_value(error: ValidationError, schema: dict[str, Any]) -> str:
     value = error.instance
-    typed = "the value" if schema.get("x-secret") else f"`{value}`"
+    typed = "the value" if _is_secret(schema) else f"`{value}`"
     if _rule(error) == "type":
         wanted = schema["type"] if isinstance(schema["type"], list) else [schema["type"]]
         words = " or ".join(_TYPE_WORDS[kind] for kind in wanted if kind != "null")
@@ -101,6 +100,8 @@ def _wrong_value(error: ValidationError, schema: dict[str, Any]) -> str:
             "a list" if isinstance(value, list) else "a group of keys" if isinstance(value, dict) else typed
         )
         return f"{shown} is not {words}"
+    if value == "":
+        return "is empty"
     if _rule(error) == "enum":
         if value in schema.get("x-later", []):
             return f"{typed} is not supported yet; this version knows {', '.join(schema['enum'])}"
@@ -112,6 +113,11 @@ def _wrong_value(error: ValidationError, schema: dict[str, Any]) -> str:
     if isinstance(value, str) and "PRIVATE KEY" in value:
         return "this is a private key; it must never leave your computer"
     return f"{typed} is not {schema['x-what']}" if "x-what" in schema else str(error.message)
+
+
+def _is_secret(schema: dict[str, Any]) -> bool:
+    """Whether a value may be a secret, or hold one: `controller: token=...`."""
+    return "x-secret" in schema or any(_is_secret(part) for part in schema.get("properties", {}).values())
 
 
 def _hint(error: ValidationError, schema: dict[str, Any]) -> str:

@@ -164,6 +164,16 @@ def machine(root: Path, controller: FakeController | None = None, text: str = GO
     return made
 
 
+def with_console(made: Machine) -> Path:
+    """Pretend that there is a console; what is shown on it is in this file."""
+    made.paths.consoles.parent.mkdir(parents=True)
+    made.paths.consoles.write_text("ttyS0\n")
+    shown = made.paths.root / "dev/ttyS0"
+    shown.parent.mkdir()
+    shown.touch()
+    return shown
+
+
 def tools(made: Machine) -> FakeTools:
     """The pretended tools of a machine."""
     assert isinstance(made.probe, FakeTools)

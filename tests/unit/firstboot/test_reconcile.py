@@ -11,7 +11,7 @@ from ztgate.machine import Machine
 from ztgate.reconcile import Outcome
 from ztgate.reconcile import reconcile as run
 
-from .support import GOOD, NODE, TOKEN, FakeController, found, machine, tools
+from .support import GOOD, NODE, TOKEN, FakeController, found, machine, tools, with_console
 
 KEEP = GOOD + "  token-after-setup: keep\n"
 VIA6 = "fd11:6be7:80b4:8708:3999:9311:6be7:80b4"
@@ -253,30 +253,18 @@ def test_dry_run_changes_nothing(tmp_path: Path, controller: FakeController) -> 
     assert not made.paths.state.exists() and Overwrite not in kinds(made)
 
 
-def consoles(made: Machine) -> str:
-    """Pretend that there is a console, and return what it shows at the end."""
-    return (made.paths.root / "dev/ttyS0").read_text()
-
-
-def with_console(made: Machine) -> None:
-    made.paths.consoles.parent.mkdir(parents=True)
-    made.paths.consoles.write_text("ttyS0\n")
-    (made.paths.root / "dev").mkdir()
-    (made.paths.root / "dev/ttyS0").touch()
-
-
 def test_ready_line_and_status(tmp_path: Path, controller: FakeController) -> None:
     made = machine(tmp_path, controller)
-    with_console(made)
+    console = with_console(made)
     assert service.apply(made, once=False) == 0
     line = f"ztgate: ready network=116be780b4870839 address=10.66.0.1 ipv6={SUBNET} seconds="
-    assert line in consoles(made)
+    assert line in console.read_text()
     assert report.read(made)["state"] == "ready" and report.read(made)["wan"]["address"] == "203.0.1.10"
     human = made.paths.status_text.read_text()
     assert "route: ::/0 via" in human and "token: discarded" in human
-    (made.paths.root / "dev/ttyS0").write_text("")
+    console.write_text("")
     assert service.apply(made, once=False) == 0
-    assert consoles(made) == "", "said once a boot"
+    assert console.read_text() == "", "said once a boot"
     assert TOKEN not in made.paths.state.read_text() + made.paths.status_json.read_text() + human
 
 
@@ -289,9 +277,9 @@ def test_ready_line_and_status(tmp_path: Path, controller: FakeController) -> No
 )
 def test_lines_for_trouble(tmp_path: Path, text: str, status: int, line: str) -> None:
     made = machine(tmp_path, text=text)
-    with_console(made)
+    console = with_console(made)
     assert service.apply(made, once=True) == status
-    assert line in consoles(made)
+    assert line in console.read_text()
     assert "ztgate 0.1.0: " + ("waiting" if status == 3 else "failed") in made.paths.status_text.read_text()
 
 
