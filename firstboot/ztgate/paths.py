@@ -36,7 +36,8 @@ class Paths:
         self.netif_links = root / "run/systemd/netif/links"
 
         self.zerotier_home = root / "var/lib/zerotier-one"
-        self.cloud_copies = (root / "var/lib/cloud", root / "run/cloud-init")
+        # The last one is what Raspberry Pi Imager puts on the card.
+        self.cloud_copies = (root / "var/lib/cloud", root / "run/cloud-init", self.fat / "user-data")
         self.cloud_begun = root / "run/cloud-init/status.json"
         self.cloud_result = root / "run/cloud-init/result.json"
         self.cloud_disabled = root / "etc/cloud/cloud-init.disabled"

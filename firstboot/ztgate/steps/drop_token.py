@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from .. import config, store
+from .. import config, configfile, store, textfile
 from ..actions import Action, Overwrite, WriteFile
 from ..errors import WaitingError, ZtgateError
 from ..machine import Machine
@@ -28,17 +28,19 @@ def filler(length: int) -> bytes:
 def patterns(token: str) -> Iterator[tuple[re.Pattern[bytes], bool]]:
     """The token as it is, then its three alignments in base64, line breaks allowed; True for base64.
 
-    In base64 the outermost digits hold bits of the neighbours too, so they are left out.
+    In UTF-16 there is a NUL byte between two characters, in either byte order. In base64 the outermost
+    digits hold bits of the neighbours too, so they are left out.
     """
-    raw = token.encode()
-    yield re.compile(re.escape(raw)), False
-    for shift in range(3):
-        text = base64.b64encode(b"\0" * shift + raw)
-        first = (shift * 8 + 5) // 6
-        last = (shift + len(raw)) * 8 // 6
-        digits = [re.escape(bytes([byte])) for byte in text[first:last]]
-        if len(digits) >= 8:
-            yield re.compile(rb"\s{0,8}".join(digits)), True
+    plain = token.encode()
+    yield re.compile(rb"\0?".join(re.escape(bytes([byte])) for byte in plain)), False
+    for raw in (plain, b"\0".join(bytes([byte]) for byte in plain)):
+        for shift in range(3):
+            text = base64.b64encode(b"\0" * shift + raw)
+            first = (shift * 8 + 5) // 6
+            last = (shift + len(raw)) * 8 // 6
+            digits = [re.escape(bytes([byte])) for byte in text[first:last]]
+            if len(digits) >= 8:
+                yield re.compile(rb"\s{0,8}".join(digits)), True
 
 
 def edits(content: bytes, token: str) -> tuple[tuple[int, bytes], ...]:
@@ -47,9 +49,15 @@ def edits(content: bytes, token: str) -> tuple[tuple[int, bytes], ...]:
     for pattern, is_base64 in patterns(token):
         for match in pattern.finditer(content):
             text = match.group()
-            new = re.sub(rb"\S", b"A", text) if is_base64 else filler(len(text))
+            new = re.sub(rb"\S", b"A", text) if is_base64 else _filled(text)
             found.append((match.start(), new))
     return tuple(found)
+
+
+def _filled(text: bytes) -> bytes:
+    """A filler in the place of a token, the NUL bytes of UTF-16 where they were."""
+    letters = iter(filler(len(text) - text.count(0)))
+    return bytes(byte and next(letters) for byte in text)
 
 
 def plan(files: dict[Path, bytes], token: str) -> list[Action]:
@@ -66,8 +74,10 @@ def run(machine: Machine, settings: config.Controller) -> str:
         return "kept"
     paths = machine.paths
     _let_cloud_init_finish(machine)
-    files = dict(_read([*paths.configs, *_below(paths.cloud_copies)]))
-    from_cloud = any(path not in paths.configs and edits(c, settings.token) for path, c in files.items())
+    # Who is told that gateway.yaml.txt is a wrong name may copy it instead of renaming it.
+    typed = [*paths.configs, *configfile.misnamed(paths)]
+    files = dict(_read([*typed, *_below(paths.cloud_copies)]))
+    from_cloud = any(path not in typed and edits(c, settings.token) for path, c in files.items())
     machine.do(plan(files, settings.token))
     _check(machine, settings.token)
     if from_cloud or paths.cloud_config.exists():
@@ -101,13 +111,17 @@ def _let_cloud_init_finish(machine: Machine) -> None:
 def _check(machine: Machine, token: str) -> None:
     """A token that was written with YAML escapes is found by no search of bytes."""
     for path in machine.paths.configs:
-        text = store.read_text(path)
-        if (
-            text
-            and not machine.dry_run
-            and config.load(text, str(path), validated=True).controller.token == token
-        ):
+        content = store.read_bytes(path)
+        if content and not machine.dry_run and _says(content, token):
             raise ZtgateError(f"the token is still in {path}", "write it as one plain word, without escapes")
+
+
+def _says(content: bytes, token: str) -> bool:
+    """Whether a configuration's token is this one; a file that nobody can read says nothing."""
+    with contextlib.suppress(ZtgateError):
+        text = textfile.decode(content, "")
+        return config.load(text, "", validated=True).controller.token == token
+    return False
 
 
 def _disable_cloud_init(machine: Machine) -> None:
@@ -120,6 +134,8 @@ def _disable_cloud_init(machine: Machine) -> None:
 
 def _below(directories: tuple[Path, ...]) -> Iterator[Path]:
     for directory in directories:
+        if directory.is_file():
+            yield directory
         # Links inside lead to files that are listed anyway.
         yield from (path for path in sorted(directory.rglob("*")) if path.is_file() and not path.is_symlink())
 

@@ -10,7 +10,9 @@ from ztgate import config
 from ztgate.errors import ZtgateError
 from ztgate.steps import drop_token
 
-from .support import GOOD, TOKEN, FakeClock, machine
+from tests.unit.editors import EDITORS
+
+from .support import GOOD, TOKEN, FakeClock, found, machine
 
 
 def settings(text: str) -> config.Controller:
@@ -40,6 +42,46 @@ def test_the_file_stays_valid(tmp_path: Path, text: str) -> None:
     assert token.encode() not in after
     assert settings(after.decode()).token is None
     assert drop_token.run(made, settings(after.decode())) == "absent"
+
+
+@pytest.mark.parametrize("editor", EDITORS)
+@pytest.mark.parametrize("token", [TOKEN, "tok1", "a.b*c+d(e)f"])
+def test_every_editors_file(tmp_path: Path, editor: str, token: str) -> None:
+    made = machine(tmp_path)
+    before = EDITORS[editor](f"# {token}\n{GOOD.replace(TOKEN, token)}")
+    made.paths.fat_config.write_bytes(before)
+    node = made.paths.fat_config.stat().st_ino
+    assert drop_token.run(made, found(made).config.controller) == "discarded"
+    after = made.paths.fat_config.read_bytes()
+    assert len(after) == len(before) and made.paths.fat_config.stat().st_ino == node, "overwritten in place"
+    assert token.encode() not in after.replace(b"\0", b"")
+    assert after.replace(b"\0", b"").count(drop_token.filler(len(token))) == 2
+    assert found(made).config.controller.token is None
+    assert drop_token.run(made, found(made).config.controller) == "absent"
+
+
+def test_other_copies_on_the_card(tmp_path: Path) -> None:
+    """A wrong name that was copied instead of renamed, and what Raspberry Pi Imager leaves."""
+    made = machine(tmp_path)
+    made.paths.cloud_disabled.parent.mkdir(parents=True)
+    wrong = made.paths.fat / "Gateway.yaml.txt"
+    seed = made.paths.fat / "user-data"
+    firmware = made.paths.fat / "start.elf"
+    wrong.write_bytes(b"\xff\xfe" + GOOD.encode("utf-16-le"))
+    firmware.write_bytes(TOKEN.encode())
+    made.paths.baked_config.parent.mkdir(parents=True)
+    made.paths.baked_config.write_text("broken: [\n")
+    assert drop_token.run(made, settings(GOOD)) == "discarded"
+    assert TOKEN.encode() not in wrong.read_bytes().replace(b"\0", b"")
+    assert firmware.read_bytes() == TOKEN.encode(), "nothing of ours"
+    assert not made.paths.cloud_disabled.exists()
+    for order in ("utf-16-le", "utf-16-be"):
+        for shift in range(3):
+            seed.write_bytes(b"content: " + base64.b64encode(bytes(shift) + GOOD.encode(order)))
+            assert drop_token.run(made, settings(GOOD)) == "discarded"
+            text = base64.b64decode(seed.read_bytes().removeprefix(b"content: ")).replace(b"\0", b"")
+            assert TOKEN[1:-1].encode() not in text and b"network: 116be780b4870839" in text
+    assert made.paths.cloud_disabled.exists()
 
 
 def test_keep(tmp_path: Path) -> None:
