@@ -112,7 +112,7 @@ def read(batch: Path) -> list[Entry]:
     reader = readers.get(batch.suffix.lower())
     if reader is None:
         raise BuildError(f"{batch}: no batch file", "its name must end in .csv, .yaml or .yml")
-    entries = list(reader(batch.name, gateway_config.contents(batch, LIMIT).removeprefix("\ufeff")))
+    entries = list(reader(batch.name, gateway_config.contents(batch, LIMIT, strict=True)))
     if not entries:
         raise BuildError(f"{batch}: there is no gateway in it", "add one with `file` and `network`")
     return entries

@@ -22,6 +22,7 @@ if str(FIRSTBOOT) not in sys.path:
     sys.path.insert(0, str(FIRSTBOOT))
 
 from ztgate import config as ztgate_config  # noqa: E402
+from ztgate import textfile, yamltext  # noqa: E402
 from ztgate.errors import ZtgateError  # noqa: E402
 
 NAME = "gateway.yaml"
@@ -36,16 +37,19 @@ def read(path: Path) -> str:
     return checked(contents(path, LIMIT), path.name, path.parent)[0]
 
 
-def contents(path: Path, limit: int) -> str:
-    """The text of a file, of so many bytes at most."""
+def contents(path: Path, limit: int, *, strict: bool = False) -> str:
+    """The text of a file, of so many bytes at most, in any encoding that the appliance reads.
+
+    strict=True: in Unicode only, where a letter that is guessed would matter.
+    """
     try:
         if path.stat().st_size > limit:
             raise BuildError(f"{path}: bigger than {limit >> 20} MiB", "is this the right file?")
-        return path.read_text(encoding="utf-8")
+        return textfile.decode(path.read_bytes(), path.name, strict=strict)
     except FileNotFoundError:
         raise BuildError(f"{path}: there is no such file", "README.md shows a gateway.yaml") from None
-    except UnicodeDecodeError:
-        raise BuildError(f"{path}: no UTF-8 text", "save it as UTF-8") from None
+    except ZtgateError as e:
+        raise BuildError(e.message, e.hint) from None
     except OSError as e:
         raise BuildError(f"{path}: {e.strerror}") from None
 
@@ -71,7 +75,7 @@ def keys() -> dict[str, dict[str, Any]]:
 def with_token(text: str, directory: Path, from_environment: str) -> str:
     """The same text with the token of `token-file` or $ZTGATE_TOKEN in its place; nothing else is touched."""
     try:
-        root = yaml.compose(text, Loader=yaml.SafeLoader)
+        root = yamltext.compose(text)
     except yaml.YAMLError:
         return text  # the appliance's reader says what is wrong with it, and where
     if not isinstance(root, yaml.MappingNode):
@@ -141,8 +145,8 @@ def _empty(node: yaml.Node) -> bool:
 def _from_file(name: str, directory: Path) -> str:
     path = directory / Path(name).expanduser()
     try:
-        secret = path.read_text(encoding="utf-8").strip()
-    except (OSError, UnicodeDecodeError) as e:
+        secret = textfile.decode(path.read_bytes(), path.name).strip()
+    except (OSError, ZtgateError) as e:
         reason = e.strerror if isinstance(e, OSError) else "no text"
         hint = "a path without a leading / begins at the directory of the file that names it"
         raise BuildError(f"controller.token-file: {path}: {reason}", hint) from None

@@ -222,6 +222,11 @@ def test_an_encoding_of_old(image: Path, tmp_path: Path) -> None:
     )
 
 
+def test_what_excel_calls_unicode(image: Path, tmp_path: Path) -> None:
+    made = make(image, put(tmp_path, b"\xff\xfe" + CSV.replace("\n", "\r\n").encode("utf-16-le")))
+    assert [receipt.file for receipt in made] == ["berlin.img", "paris.img"]
+
+
 def test_many_mistakes_are_one_error(image: Path, tmp_path: Path) -> None:
     rows = "".join(f"x{i},{i}\n" for i in range(30))
     lines = fails(image, put(tmp_path, HEAD + rows)).message.splitlines()

@@ -12,6 +12,7 @@ from builder import gateway_config
 from builder.errors import BuildError
 from builder.gateway_config import configure, with_token
 from builder.run import run
+from tests.unit.editors import EDITORS
 
 TOKEN = "abcdefghijklmnop0123"
 VALID = f"network: 8056c2e21c000001\ncontroller:\n  token: {TOKEN}\n"
@@ -150,13 +151,32 @@ def test_a_token_from_the_environment(image: Path, tmp_path: Path, monkeypatch: 
     assert content(image) == f'{{controller: {{token: "{TOKEN}"}}, network: 8056c2e21c000001}}\n'
 
 
+@pytest.mark.parametrize("editor", EDITORS)
+def test_every_editors_file_is_plain_text_on_the_image(
+    image: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, editor: str
+) -> None:
+    monkeypatch.setenv("ZTGATE_TOKEN", TOKEN)
+    text = "# mine\nnetwork:\t8056c2e21c000001\t# tabs\n\t\ncontroller:\n  token: ''  # mine\n"
+    (tmp_path / "gateway.yaml").write_bytes(EDITORS[editor](text))
+    configure(image, tmp_path / "gateway.yaml")
+    assert text.replace("''", f'"{TOKEN}"').rstrip() in content(image)
+
+
+@pytest.mark.parametrize("editor", [name for name in EDITORS if name != "Latin-1"])  # which has a comment
+def test_the_token_file_of_any_editor(tmp_path: Path, editor: str) -> None:
+    (tmp_path / "secret").write_bytes(EDITORS[editor](f"{TOKEN}\n"))
+    assert f'token: "{TOKEN}"' in with_token("controller: {token-file: secret}", tmp_path, "")
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
         ("network: 8056c2e21c00001\n", "gateway.yaml:1: network"),
         ("network: 8056c2e21c000001\nipv7: {}\n", "ipv7"),
-        ("network: [\n", "gateway.yaml:"),
+        ("network: [\n", "gateway.yaml:1:"),
         ("", "gateway.yaml"),
+        ("# mine\rnetwork: \u201c8056c2e21c000001\u201d\r", "gateway.yaml:2: typographic quotes"),
+        ("network: 8056c2e21c000001\n\0", "gateway.yaml:2: not a text file: NUL"),
     ],
 )
 def test_an_invalid_configuration_changes_nothing(
