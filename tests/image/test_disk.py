@@ -22,6 +22,8 @@ def test_the_fat_partition_is_for_people(disk: Disk) -> None:
     assert sector[71:82].rstrip() == b"ZTGATE"
     names = set(disk.fat("mdir", "-b", "::").decode().split())
     assert names >= {"::/README.txt", "::/gateway.yaml.example"}
+    for name in ("README.txt", "gateway.yaml.example"):
+        assert b"\n" not in disk.fat("mtype", f"::{name}").replace(b"\r\n", b""), "for older Notepads"
     example = yaml.safe_load(disk.fat("mtype", "::gateway.yaml.example"))
     assert set(example) == {"network", "controller"}
 

@@ -31,7 +31,6 @@ WIFI = {
     "5": ("43455", "raspberrypi,5-model-b."),
     "Compute Module 5": ("43455", "raspberrypi,5-compute-module."),
 }
-AARCH64 = 183  # ELF's e_machine
 
 
 @pytest.fixture(scope="module")
@@ -105,13 +104,6 @@ def test_wifi_is_started_by_udev_and_by_nothing_else(pi: Disk) -> None:
     assert pi.root.link("/etc/systemd/system/wpa_supplicant.service") == "/dev/null"
     assert "ztgate-wifi@$name.service" in pi.root.text("/etc/udev/rules.d/85-ztgate-wifi.rules")
     assert pi.root.stat("/usr/lib/firmware/regulatory.db")
-
-
-@pytest.mark.parametrize("path", ["/usr/bin/bash", "/usr/bin/python3.13", "/usr/sbin/nft", "/usr/sbin/ndppd"])
-def test_programs_are_for_arm64(pi: Disk, path: str) -> None:
-    head = pi.root.read(path)[:20]
-    assert head[:4] == b"\x7fELF"
-    assert struct.unpack_from("<H", head, 18) == (AARCH64,)
 
 
 def test_nothing_of_the_builders_machine_is_left(pi: Disk) -> None:
