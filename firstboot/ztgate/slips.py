@@ -13,8 +13,8 @@ QUOTES = "\u2018\u2019\u201a\u201b\u201c\u201d\u201e\u201f\u00ab\u00bb\u2039\u20
 
 TAB: Slip = ("indented with a tab", "YAML wants spaces: replace each tab by two")
 QUOTED: Slip = ("typographic quotes, as word processors and phones make them", 'type straight quotes: "')
-_QUOTE = re.compile(rf"(?:^|[\s:,{{\[])[{QUOTES}]|[{QUOTES}](?:$|[\s,}}\]])")
-_HIDDEN = re.compile(f"[{HIDDEN}]")
+# Not compiled here: that takes a slow board its time, and is seldom needed.
+_QUOTE = rf"(?:^|[\s:,{{\[])[{QUOTES}]|[{QUOTES}](?:$|[\s,}}\]])"
 _WORD = re.compile(r"([A-Za-z0-9-]+)(:\S|\s*=|\s+[^\s:])")
 _COLON = re.compile(r"[A-Za-z0-9-]+:\S")
 _COMMENT = re.compile(r"(?:^|\s)#.*")
@@ -29,8 +29,8 @@ def in_key(text: str, schema: dict[str, Any]) -> Slip | None:
 
 def in_value(text: str, schema: dict[str, Any], *, quoted: bool = False) -> Slip | None:
     """What is wrong with a value that YAML has read; in straight quotes, nearly everything is meant."""
-    if found := _HIDDEN.search(text):
-        return _hidden(found.group(), "there is")
+    if found := _first_hidden(text):
+        return _hidden(found, "there is")
     if quoted or not text:
         return None
     if text[0] in QUOTES or text[-1] in QUOTES:
@@ -56,11 +56,11 @@ def in_line(line: str, schema: dict[str, Any]) -> Slip | None:
         return None
     if "\t" in before:
         return TAB
-    if found := _HIDDEN.search(before):
-        return _hidden(found.group(), "indented with")
-    if found := _HIDDEN.search(body):
-        return _hidden(found.group(), "there is")
-    if _QUOTE.search(body):
+    if found := _first_hidden(before):
+        return _hidden(found, "indented with")
+    if found := _first_hidden(body):
+        return _hidden(found, "there is")
+    if re.search(_QUOTE, body):
         return QUOTED
     return in_words(body, schema)
 
@@ -79,6 +79,10 @@ def names(schema: dict[str, Any]) -> set[str]:
     """Every key of the schema."""
     below: dict[str, Any] = schema.get("properties", {})
     return set(below).union(*(names(part) for part in below.values()))
+
+
+def _first_hidden(text: str) -> str:
+    return "" if text.isascii() else next((letter for letter in text if letter in HIDDEN), "")
 
 
 def _hidden(character: str, how: str) -> Slip:

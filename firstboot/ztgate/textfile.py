@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import codecs
-import re
+
+import yaml
 
 from .errors import ZtgateError
 
-# YAML's line breaks; editors count them as lines, too.
-BREAK = re.compile("\r\n|[\r\x85\u2028\u2029]")
-# What YAML 1.1 (section 5.1) does not allow in a text.
-UNPRINTABLE = re.compile("[^\t\n\x20-\x7e\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+# YAML's line breaks but LF; editors count them as lines, too.
+BREAKS = ("\r\n", "\r", "\x85", "\u2028", "\u2029")
+# What YAML 1.1 (section 5.1) does not allow in a text. PyYAML has compiled it, which takes a while.
+UNPRINTABLE = yaml.reader.Reader.NON_PRINTABLE
 BOMS = (
     (codecs.BOM_UTF8, "utf-8"),
     (codecs.BOM_UTF16_LE, "utf-16-le"),  # "Unicode" in older Notepads, and what PowerShell's > writes
@@ -35,7 +36,9 @@ def decode(content: bytes, name: str, *, strict: bool = False) -> str:
 
 def tidy(text: str, name: str) -> str:
     """The same without byte order mark, without Ctrl-Z at the end and with LF at the end of lines."""
-    text = BREAK.sub("\n", text.removeprefix("\ufeff"))
+    text = text.removeprefix("\ufeff")
+    for ending in BREAKS:
+        text = text.replace(ending, "\n")
     head, mark, tail = text.partition(END_OF_FILE)
     if mark and not tail.strip(f"{END_OF_FILE} \t\n"):
         text = head
