@@ -16,7 +16,6 @@ QUOTED: Slip = ("typographic quotes, as word processors and phones make them", '
 # Not compiled here: that takes a slow board its time, and is seldom needed.
 _QUOTE = rf"(?:^|[\s:,{{\[])[{QUOTES}]|[{QUOTES}](?:$|[\s,}}\]])"
 _WORD = re.compile(r"([A-Za-z0-9-]+)(:\S|\s*=|\s+[^\s:])")
-_COLON = re.compile(r"[A-Za-z0-9-]+:\S")
 _COMMENT = re.compile(r"(?:^|\s)#.*")
 
 
@@ -24,18 +23,15 @@ def in_key(text: str, schema: dict[str, Any]) -> Slip | None:
     """What is wrong with a key that YAML has read."""
     if text and text[0] in HIDDEN:
         return _hidden(text[0], "indented with")
-    return in_value(text, schema)
+    return in_value(text) or (in_words(text, schema) if ":" in text else None)
 
 
-def in_value(text: str, schema: dict[str, Any], *, quoted: bool = False) -> Slip | None:
-    """What is wrong with a value that YAML has read; in straight quotes, nearly everything is meant."""
-    if found := _first_hidden(text):
+def in_value(text: str, *, quoted: bool = False) -> Slip | None:
+    """What is wrong with a value that YAML has read; what is within straight quotes is meant."""
+    ends = text[:1] + text[-1:]
+    if found := _first_hidden(ends if quoted else text):
         return _hidden(found, "there is")
-    if quoted or not text:
-        return None
-    if text[0] in QUOTES or text[-1] in QUOTES:
-        return QUOTED
-    return in_words(text, schema) if _COLON.match(text) else None
+    return QUOTED if not quoted and any(end in QUOTES for end in ends) else None
 
 
 def in_words(text: str, schema: dict[str, Any]) -> Slip | None:

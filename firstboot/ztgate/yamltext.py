@@ -116,9 +116,10 @@ class _Reader:
                 return []
             return [self.read(item, schema["items"], (*path, i)) for i, item in enumerate(node.value)]
         quoted = isinstance(node, yaml.ScalarNode) and node.style in ("'", '"')
-        self._slip(node, slips.in_value(node.value, self.schema, quoted=quoted))
-        if schema.get("type") == "object" and not self.slips:
-            self._slip(node, slips.in_words(node.value, self.schema))
+        slip = slips.in_value(node.value, quoted=quoted)
+        if schema.get("type") == "object":
+            slip = slip or slips.in_words(node.value, self.schema)
+        self._slip(node, slip)
         return _scalar(node, schema.get("type", "string"))
 
     def _mapping(self, node: yaml.MappingNode, properties: Schema, path: Path) -> dict[str, Any]:

@@ -65,6 +65,7 @@ MISTAKES: list[tuple[str | bytes, int, str]] = [
     (f"network:\u00a0{NETWORK}\n", 1, "there is a non-breaking space (U+00A0)"),
     (f"network:\u00a0{NETWORK}\n# mine\n\ngateway: {{}}\n", 1, "there is a non-breaking space"),
     (NET + f"controller:\n  token: {SECRET}\u200b\n", 3, "there is an invisible character (U+200B)"),
+    (NET + f"controller:\n  token: '{SECRET}\u200b'\n", 3, "there is an invisible character (U+200B)"),
     (f"network: \u201c{NETWORK}\u201d\n", 1, "typographic quotes"),
     (f"network: \u201e{NETWORK}\u201c\n", 1, "typographic quotes"),
     (NET + f"controller:\n  token: \u201c{SECRET}\u201d\n", 3, "typographic quotes"),
@@ -77,6 +78,8 @@ MISTAKES: list[tuple[str | bytes, int, str]] = [
     (NET + f"controller:\n  token:{SECRET}\n  kind: auto\n", 3, "no space after the colon of `token`"),
     (NET + f"controller: {{token:{SECRET}}}\n", 2, "no space after the colon of `token`"),
     (NET + f"controller:\n  token {SECRET}\n  kind: auto\n", 3, "no colon after `token`"),
+    (NET + f"controller: token:{SECRET}\n", 2, "no space after the colon of `token`"),
+    (NET + "gateway:\n  name: x\n  mtu:1300\nipv4: {}\n", 4, "no space after the colon of `mtu`"),
     (NET + f"controller:\n  token={SECRET}\n", 3, "no colon after `token`"),
     (NET + f"controller:\n  token {SECRET}\n", 3, "no colon after `token`"),
     (NET + f"controller:\n  tokn={SECRET}\n", 2, "controller: the value is not a group"),
@@ -121,7 +124,7 @@ GOOD_TEXTS = [
     f'network:\t"{NETWORK}"\t# mine\nfirewall:\n  allow:\n  -\ttcp/22\n  -\ttcp/80\t\n',
     f"network : {NETWORK}\n",
     f"# \u201cthe one\u201d\u00a0of\u200bmine; token:x\nnetwork: {NETWORK}  # \u2019s\n",
-    NET + f'ssh: {{authorized-keys: ["{KEY} J\u00f6rg\u2019s \u201chome\u201d"]}}\n',
+    NET + f'ssh: {{authorized-keys: ["{KEY} J\u00f6rg\u2019s\u00a0\u201chome\u201d"]}}\n',
     f"\ufeffnetwork: {NETWORK}\n",
 ]
 
