@@ -20,7 +20,7 @@ NATIVE: dict[str, set[Machine]] = {
 }
 # image, path, what it is for, why that is right
 FOREIGN: list[tuple[str, str, Machine, str]] = [
-    ("rpi-arm64", "/usr/lib/rasp*/start*.elf", ("ELF32", 137), "the board's GPU runs it first"),
+    ("rpi-arm64", "/usr/lib/raspberry-pi/start*.elf", ("ELF32", 137), "the board's GPU runs it first"),
     ("rpi-arm64", "fat:/start*.elf", ("ELF32", 137), "the same where the board finds it"),
 ]
 # Names that must be nowhere, and why.
