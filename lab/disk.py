@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from lab import process
-from lab.qemu import Kernel
+from lab.qemu import TREE, VIRT, Kernel
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -59,7 +59,7 @@ def platform(image: Path) -> dict[str, str]:
     """What an image is for, by its partition table: `architecture` and `firmware` of `qemu.Options`."""
     table = json.loads(process.run(["sfdisk", "--json", image]))["partitiontable"]
     if table["label"] == "dos":
-        return {"architecture": "arm64", "firmware": "raspberry-pi"}
+        return {"architecture": "arm64", "firmware": VIRT}
     if table["partitions"][-1]["type"] == ROOT_ON_ARM64:
         return {"architecture": "arm64", "firmware": "uefi"}
     return {"architecture": "amd64", "firmware": "bios"}
@@ -75,11 +75,11 @@ def kernel(disk: Path, work: Path) -> Kernel:
         lines = process.run(["mtype", "-i", card, "::config.txt"]).splitlines()
         config = dict(line.replace(" ", "=", 1).split("=", 1) for line in lines if line[:1].isalpha())
         prefix = config["os_prefix"]
-        names = {"kernel": config["kernel"], "initrd": config["initramfs"].split()[0]}
+        names = {"kernel": config["kernel"], "initrd": config["initramfs"].split()[0], "tree": TREE}
         for name, found in names.items():
             process.run(["mcopy", "-n", "-o", "-i", card, f"::{prefix}{found}", work / name], timeout=120)
         line = process.run(["mtype", "-i", card, f"::{prefix}cmdline.txt"]).strip()
-        return Kernel(work / "kernel", work / "initrd", line)
+        return Kernel(work / "kernel", work / "initrd", work / "tree", line)
     finally:
         raw.unlink(missing_ok=True)
 

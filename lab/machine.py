@@ -19,7 +19,7 @@ from qemu.qmp.qmp_client import ExecInterruptedError
 from lab import disk, process
 from lab.errors import LabError
 from lab.netns import Namespace
-from lab.qemu import Options
+from lab.qemu import BOARD, VIRT, Options
 from lab.retry import NotYet, retry
 
 PANIC = "Kernel panic - not syncing"
@@ -54,9 +54,7 @@ class Machine:
         """
         log = self.options.console_log
         log.touch()
-        if (
-            self.options.firmware == "raspberry-pi"
-        ):  # its firmware is QEMU: it takes the kernel that is on the card now
+        if self.options.firmware in (VIRT, BOARD):  # QEMU takes the kernel that is on the card now
             self.options = replace(self.options, kernel=disk.kernel(self.options.disk, self.work))
         shown = log.stat().st_size
         self._qemu = process.start(self.host.argv(*self.options.argv()), self.work / "qemu.log")

@@ -34,11 +34,19 @@ EMULATED_CPU = ",".join(("max", *(f"{flag}=off" for flag in WITHOUT)))
 # Under emulation one processor: QEMU 7.2 runs each in a thread of its own, and now and then one executes
 # what the other is just patching (the kernel's static keys); it panics with "Oops: int3".
 PROCESSORS = {"tcg": 1, "kvm": 2}
-# QEMU has no Raspberry Pi with a network that is fit for use: the image's kernel boots its `virt` machine.
+# For a Raspberry Pi's image QEMU is the firmware: it starts the kernel. Mostly in its `virt` machine, which
+# is quick, and has a disk and a network adapter that are fit for use.
+VIRT = "raspberry-pi"
+# Or in its Raspberry Pi 3 B, with the board's own kinds of card slot, USB and serial port. Its network
+# adapter is on USB: with QEMU 7.2, Linux never finds it there.
+BOARD = "raspberry-pi-3b"
+TREE = "bcm2837-rpi-3-b.dtb"
 # A Raspberry Pi 5's serial port is an AMBA one too, but the eleventh; Linux looks no further than the first
 # of a kind. The rest spares an emulated processor some seconds.
 OF_A_PI = "console=ttyAMA10,115200"
 ON_VIRT = "console=ttyAMA0 mitigations=off kpti=off nokaslr audit=0"
+# QEMU's watchdog of that board does not count: to arm it resets the machine (hw/misc/bcm2835_powermgt.c).
+ON_BOARD = "mitigations=off audit=0 systemd.watchdog_sec=off"
 
 
 # A card that is handed frames as they would be on a wire: checksums filled in, none longer than the MTU.
@@ -51,6 +59,7 @@ class Kernel:
 
     kernel: Path
     initrd: Path
+    tree: Path
     command_line: str
 
 
@@ -72,6 +81,7 @@ class Options:
     memory: int = 768
     clock: str = "utc"
     seed: Path | None = None
+    program: Path | None = None  # another QEMU than this host's
 
     @property
     def monitor(self) -> Path:
@@ -81,17 +91,17 @@ class Options:
     def argv(self) -> list[str]:
         """The command line."""
         return [
-            PROGRAMS[self.architecture],
+            str(self.program or PROGRAMS[self.architecture]),
             "-name", "gateway", "-nodefaults", "-display", "none", "-no-user-config",
             *self._machine(), *self._firmware(), *self._drives(), *self._network(),
-            "-rtc", f"base={self.clock}", "-device", "virtio-rng-pci",
-            *(["-device", "i6300esb", "-action", "watchdog=reset"] if self.watchdog else []),
             # A file and no socket: a guest whose console nobody reads would stop at its next line.
             "-chardev", f"file,id=con,path={self.console_log},append=on",
-            "-serial", "chardev:con", "-qmp", f"unix:{self.monitor},server=on,wait=off",
+            *self._devices(), "-qmp", f"unix:{self.monitor},server=on,wait=off",
         ]  # fmt: skip
 
     def _machine(self) -> list[str]:
+        if self.firmware == BOARD:  # it has four processors and 1 GiB, neither more nor less
+            return ["-machine", "raspi3b", "-accel", "tcg,tb-size=512"]
         common = ["-m", str(self.memory), "-smp", str(PROCESSORS[self.accelerator])]
         if self.architecture == "arm64":
             return ["-machine", "virt", "-accel", "tcg,tb-size=512", "-cpu", "cortex-a72", *common]
@@ -103,24 +113,38 @@ class Options:
     def _firmware(self) -> list[str]:
         if self.firmware == "bios":
             return []
-        if self.firmware == "raspberry-pi":
-            if self.kernel is None:
-                raise LabError("a Raspberry Pi's machine has no kernel", "see disk.kernel")
-            line = f"{self.kernel.command_line.replace(OF_A_PI, '')} {ON_VIRT}"
-            return ["-kernel", str(self.kernel.kernel), "-initrd", str(self.kernel.initrd), "-append", line]
+        if self.firmware in (VIRT, BOARD):
+            return self._kernel()
         code, _ = uefi(self.architecture)
         return [
             "-drive", f"if=pflash,unit=0,format=raw,readonly=on,file={code}",
             "-drive", f"if=pflash,unit=1,format=raw,file={self.efi_variables}",
         ]  # fmt: skip
 
+    def _kernel(self) -> list[str]:
+        if self.kernel is None:
+            raise LabError("a Raspberry Pi's machine has no kernel", "see disk.kernel")
+        words = ["-kernel", str(self.kernel.kernel), "-initrd", str(self.kernel.initrd), "-append"]
+        if self.firmware == BOARD:
+            return [*words, f"{self.kernel.command_line} {ON_BOARD}", "-dtb", str(self.kernel.tree)]
+        return [*words, f"{self.kernel.command_line.replace(OF_A_PI, '')} {ON_VIRT}"]
+
+    def _devices(self) -> list[str]:
+        if self.firmware == BOARD:  # no clock that keeps the time, and the console is its second serial port
+            return ["-serial", "null", "-serial", "chardev:con"]
+        watchdog = ["-device", "i6300esb", "-action", "watchdog=reset"] if self.watchdog else []
+        clock = ["-rtc", f"base={self.clock}"]
+        return ["-serial", "chardev:con", *clock, "-device", "virtio-rng-pci", *watchdog]
+
     def _drives(self) -> list[str]:
-        drives = ["-drive", f"if=virtio,format=qcow2,cache=unsafe,discard=unmap,file={self.disk}"]
+        interface = "sd" if self.firmware == BOARD else "virtio"
+        drives = ["-drive", f"if={interface},format=qcow2,cache=unsafe,discard=unmap,file={self.disk}"]
         if self.seed is not None:
             drives += ["-drive", f"if=virtio,format=raw,readonly=on,file={self.seed}"]
         return drives
 
     def _network(self) -> list[str]:
+        adapter = "usb-net" if self.firmware == BOARD else "virtio-net-pci,romfile="
         cards = {
             "wan": (self.tap, topology.WAN_MAC),
             "spare": (self.spare_tap, f"{topology.SPARE_MAC},{WHOLE_FRAMES}"),
@@ -130,7 +154,7 @@ class Options:
             for name, (tap, mac) in cards.items() if tap is not None
             for word in (
                 "-netdev", f"tap,id={name},ifname={tap},script=no,downscript=no",
-                "-device", f"virtio-net-pci,id={name},netdev={name},mac={mac},romfile=",
+                "-device", f"{adapter},id={name},netdev={name},mac={mac}",
             )
         ]  # fmt: skip
 

@@ -12,10 +12,13 @@ from lab.checks import Check, Scene, differences
 from lab.demo import Verdict, judge, write_report
 from lab.errors import LabError
 from lab.isp import dnsmasq_argv
-from lab.qemu import Options
+from lab.qemu import BOARD, VIRT, Kernel, Options
 from lab.retry import NotYet, retry
 
 OPTIONS = Options(disk=Path("/d.qcow2"), sockets=Path("/s"), console_log=Path("/c.log"))
+CARD = Kernel(
+    Path("/kernel"), Path("/initrd"), Path("/tree"), "console=ttyAMA10,115200 console=ttyS1,115200 ro"
+)
 NETWORK: dict[str, Any] = {
     "name": "n",
     "routes": [{"target": "10.0.0.0/24", "via": None}],
@@ -42,6 +45,35 @@ def test_clock_and_seed_reach_the_command_line() -> None:
     line = " ".join(replace(OPTIONS, clock="1970-01-01", seed=Path("/seed.img")).argv())
     assert "base=1970-01-01" in line
     assert "file=/seed.img" in line
+
+
+def test_a_pis_kernel_starts_on_virt_with_that_machines_console_and_tree() -> None:
+    argv = replace(OPTIONS, architecture="arm64", firmware=VIRT, kernel=CARD, tap="tap0").argv()
+    line = " ".join(argv)
+    assert argv[0] == "qemu-system-aarch64"
+    assert "ttyAMA10" not in line
+    assert "console=ttyAMA0" in line
+    assert "-dtb" not in argv
+    assert "-device virtio-net-pci," in line
+
+
+def test_a_board_has_its_own_tree_card_and_adapter_on_usb() -> None:
+    board = replace(OPTIONS, architecture="arm64", firmware=BOARD, kernel=CARD, tap="tap0")
+    argv = replace(board, program=Path("/new/qemu")).argv()
+    line = " ".join(argv)
+    assert argv[0] == "/new/qemu"
+    assert argv[argv.index("-dtb") + 1] == "/tree"
+    assert argv[argv.index("-append") + 1].startswith(CARD.command_line)
+    assert "-serial null -serial chardev:con" in line  # the first is Bluetooth's
+    assert "-drive if=sd," in line
+    assert "-device usb-net," in line
+    assert "virtio" not in line  # there is no PCI
+
+
+@pytest.mark.parametrize("firmware", [VIRT, BOARD])
+def test_a_pis_machine_without_a_kernel_is_an_error(firmware: str) -> None:
+    with pytest.raises(LabError, match="no kernel"):
+        replace(OPTIONS, architecture="arm64", firmware=firmware).argv()
 
 
 def test_missing_program_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
