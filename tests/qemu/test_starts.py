@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 import yaml
 
-from lab import disk, process
+from lab import disk, process, topology
 from lab.checks import want
+from lab.qemu import BOARD
 from lab.retry import retry
 from lab.world import FAILED, LIVED_IN, READY, WAITING, World, echo_url
 
@@ -160,3 +161,20 @@ def test_a_card_that_imagers_wizard_has_written(world: World, make: Make, pi_ima
     assert "ada@home" in shell.run("cat ~ada/.ssh/authorized_keys")
     assert '"errors": []' in shell.run("cat /run/cloud-init/result.json")
     assert shell.run("systemctl list-units --failed --no-legend --plain") == ""
+
+
+@pytest.mark.soak
+def test_a_board_in_raspi3b(world: World, make: Make, pi_image: Path, qemu_arm: Path) -> None:
+    """A Raspberry Pi 3 B's device tree, card slot and USB: DHCP, a login prompt, and it is a gateway."""
+    nwid = world.controller.create_network(**LIVED_IN)
+    gateway = make(world.config(nwid), image=pi_image, firmware=BOARD, program=qemu_arm)
+    gateway.start()
+    assert gateway.expect(READY, never=FAILED)["network"] == nwid
+    retry(lambda: want("login:" in gateway.console_text(), "no login prompt"), 120, "the login prompt")
+    world.isp.host.run("ping", "-c", "1", "-W", "10", topology.WAN_IPV4)  # which it can have by DHCP only
+    shell = world.shell()
+    assert "Raspberry Pi 3 Model B" in shell.run("cat /proc/device-tree/model")
+    assert shell.run("findmnt --noheadings --output=SOURCE /").strip() == "/dev/mmcblk0p2"
+    assert "cdc_ether" in shell.run("readlink /sys/class/net/e*/device/driver")
+    assert shell.run("systemctl list-units --failed --no-legend --plain") == ""
+    member_goes_out(world, nwid)
