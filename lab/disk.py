@@ -17,7 +17,7 @@ def personal(image: Path, config: str | None, work: Path, size_mib: int = 4096) 
     """A copy-on-write disk of ``size_mib`` over a copy of ``image`` that holds ``config`` as gateway.yaml.
 
     The copy is made as a user makes one: with ``build.py configure``. Without a configuration the
-    image itself is the disk's backing file.
+    image itself is the disk's backing file. QEMU wants a power of two for the size of a card.
     """
     work.mkdir(parents=True, exist_ok=True)
     backing = image.resolve()
