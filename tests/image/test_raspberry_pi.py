@@ -31,6 +31,9 @@ WIFI = {
     "5": ("43455", "raspberrypi,5-model-b."),
     "Compute Module 5": ("43455", "raspberrypi,5-compute-module."),
 }
+# Their Ethernet, by driver: 3 B, 3 B+, 4 B, 5; and what a person may plug into a Zero 2 W.
+ETHERNET = ("usb/smsc95xx", "usb/lan78xx", "ethernet/broadcom/genet/genet", "ethernet/cadence/macb")
+ADAPTERS = ("usb/r8152", "usb/ax88179_178a", "usb/asix", "usb/cdc_ether")
 
 
 @pytest.fixture(scope="module")
@@ -80,6 +83,13 @@ def test_every_model_has_a_device_tree(pi: Disk, config: dict[str, str], model: 
     tree = pi.fat("mtype", f"::{config['os_prefix']}{TREES[model]}.dtb")
     magic, size = struct.unpack_from(">II", tree)  # Devicetree Specification 0.4, section 5.2
     assert (magic, size) == (0xD00DFEED, len(tree))
+
+
+@pytest.mark.parametrize("driver", [*ETHERNET, *ADAPTERS])
+def test_every_ethernet_has_a_driver(pi: Disk, driver: str) -> None:
+    folder, _, name = driver.rpartition("/")
+    release = pi.root.link("/vmlinuz").partition("vmlinuz-")[2]
+    assert f"{name}.ko.xz" in pi.root.names(f"/usr/lib/modules/{release}/kernel/drivers/net/{folder}")
 
 
 @pytest.mark.parametrize("name", ["bootcode.bin", "start.elf", "fixup.dat", "start4.elf", "fixup4.dat"])
