@@ -7,7 +7,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from builder import foreign
+from builder import binfmt, foreign
 from builder.errors import BuildError
 from builder.run import CommandError, LineHook, run, which
 
@@ -35,13 +35,17 @@ def mmdebstrap(
 
     `architecture` is that of programs which it will run; the twins of foreign ones are the caller's business.
     """
-    env = {"SOURCE_DATE_EPOCH": str(epoch)}
     emulated = foreign.is_foreign(architecture)
-    if mode() == "root" or emulated:  # its temporary tree goes where a killed build is swept up
+    own = emulated and not foreign.why_not_own(architecture)
+    how = "root" if own else mode()  # root is then the namespace's
+    env = {"SOURCE_DATE_EPOCH": str(epoch)}
+    if emulated and not own:
+        env["QEMU_CPU"] = foreign.CPU
+    if how == "root":  # its temporary tree goes where a killed build is swept up
         env["TMPDIR"] = str(target.parent)
-    argv = ["mmdebstrap", f"--mode={mode()}", "--format=tar", *options, suite, str(target)]
-    if emulated:  # root is then the namespace's
-        argv[1:2] = ["--mode=root", "--skip=check/qemu"]
+    argv = ["mmdebstrap", f"--mode={how}", *(["--skip=check/qemu"] if emulated else [])]
+    argv += ["--format=tar", *options, suite, str(target)]
+    if own:
         argv = [*foreign.inside(architecture), *argv]
     try:
         run([*argv, *([mirror] if mirror else [])], env=env, on_line=line)
@@ -73,7 +77,16 @@ def _explained(error: CommandError) -> BuildError:
     return error
 
 
-def verify() -> None:
-    """mmdebstrap is there."""
+def verify(architecture: str = foreign.NATIVE) -> None:
+    """mmdebstrap is there, and that architecture's programs can be run in a root that it makes."""
     if which("mmdebstrap") is None:
         raise BuildError("mmdebstrap is not installed", "./build.py setup installs what is missing")
+    why = foreign.why_not_own(architecture) if foreign.is_foreign(architecture) else ""
+    if not why:
+        return
+    inside = [] if mode() == "root" else ["mmdebstrap", "--unshare-helper"]
+    try:
+        run([*inside, "true"])
+    except CommandError as e:
+        raise _explained(e) from None
+    binfmt.verify(architecture, inside, why)

@@ -22,6 +22,9 @@ class Observer(Protocol):
     def cached(self, stage: str, age_days: int) -> None:
         """A stage's artifact came from the cache."""
 
+    def aside(self, stage: str, reason: str) -> None:
+        """A stage is left out, for a reason."""
+
     def started(self, stage: str, reason: str) -> None:
         """A stage runs, for a reason."""
 
@@ -38,18 +41,29 @@ class StageResult:
 
     name: str
     id: str
-    action: str  # ran | cached
+    action: str  # ran | cached | aside
     reason: str
     seconds: float
 
 
 def resume(
-    stages: list[Stage], store: Store, observer: Observer, always: tuple[str, ...] = ()
+    stages: list[Stage],
+    store: Store,
+    observer: Observer,
+    always: tuple[str, ...] = (),
+    aside: Mapping[str, str] | None = None,
 ) -> tuple[list[StageResult], dict[str, Path]]:
-    """Run the stages that the cache does not have; all of these are verified before the first one runs."""
+    """Run the stages that the cache does not have; all of these are verified before the first one runs.
+
+    `aside` says which are left out, and why: others can do without their artifacts, and come out the same. So
+    they have their part in the others' ids all the same.
+    """
+    aside = aside or {}
     ids: dict[str, str] = {}
     for stage in stages:
         ids[stage.name] = identity(stage.name, _inputs(stage, ids))
+        if stage.name in aside:
+            continue
         if stage.name in always or store.find(stage.name, ids[stage.name]) is None:
             stage.verify()
     results: list[StageResult] = []
@@ -58,6 +72,10 @@ def resume(
         # Looked at anew: somebody may have edited an overlay while the base was being made.
         inputs = _inputs(stage, ids)
         ids[stage.name] = identity(stage.name, inputs)
+        if stage.name in aside:
+            observer.aside(stage.name, aside[stage.name])
+            results.append(StageResult(stage.name, ids[stage.name], "aside", aside[stage.name], 0.0))
+            continue
         result = _one(stage, inputs, ids[stage.name], store, observer, artifacts, stage.name in always)
         results.append(result)
     return results, artifacts

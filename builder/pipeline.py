@@ -78,7 +78,8 @@ def build(name: str, options: Options, observer: Observer) -> Result:
         observer.waiting("ZeroTier's package")
         package = zerotier.obtain(options.zerotier, image.suite, image.architecture, store.root / "download")
         stages = stages_for(image, package, options)
-        results, artifacts = resume(stages, store, observer, always=("base",) if options.fresh else ())
+        always = ("base",) if options.fresh else ()
+        results, artifacts = resume(stages, store, observer, always, left_out(image.architecture))
         observer.waiting(f"copying to {options.out}")
         path = publish(artifacts["disk"], options.out / f"{name}.img", secret=options.config is not None)
         sha256 = (artifacts["disk"] / "sha256").read_text()
@@ -129,6 +130,12 @@ def stages_for(image: Image, package: zerotier.Package, options: Options) -> lis
         BootRaspberryPiStage() if image.boot == "raspberry-pi" else BootGrubStage(image, epoch),
         DiskStage(image, epoch),
     ]
+
+
+def left_out(architecture: str) -> dict[str, str]:
+    """Twins, where only QEMU can be had; and why."""
+    why = foreign.why_not_own(architecture) if foreign.is_foreign(architecture) else ""
+    return {"twins": f"left out, QEMU alone takes many times as long: {why}"} if why else {}
 
 
 def source_date(image: Image) -> int:

@@ -47,6 +47,10 @@ class Progress:
         age = "" if age_days == 0 else f", {age_days} day{'s' * (age_days > 1)} old"
         self._print(f"[green]✓[/] {stage:{WIDTH}} [dim]from the cache{age}[/]")
 
+    def aside(self, stage: str, reason: str) -> None:
+        """A stage that is left out."""
+        self._print(f"[yellow]-[/] {stage:{WIDTH}} {escape(reason)}")
+
     def started(self, stage: str, reason: str) -> None:
         """A stage begins."""
         self._stage, self._reason, self._began, self._last = stage, reason, time.monotonic(), ""

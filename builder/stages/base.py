@@ -49,8 +49,8 @@ class BaseStage:
         }
 
     def verify(self) -> None:
-        """Only mmdebstrap is needed of the host."""
-        debian.verify()
+        """mmdebstrap, and a way to run its programs."""
+        debian.verify(self.architecture)
 
     def run(self, work: Work) -> None:
         """Without a mirror, mmdebstrap writes Debian's own to the sources, updates and security included."""
@@ -78,10 +78,11 @@ class BaseStage:
         seed.unlink()
 
     def _emulation(self, work: Work) -> list[str]:
-        if not self.foreign:
+        twins = work.artifacts.get("twins")
+        if twins is None:
             return []
         return [
-            f"--setup-hook={foreign.bring(work.artifacts['twins'])}",
+            f"--setup-hook={foreign.bring(twins)}",
             f"--extract-hook={foreign.link()}",
             f"--customize-hook={foreign.take_away()}",
         ]

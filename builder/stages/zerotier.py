@@ -36,22 +36,24 @@ class ZerotierStage:
         return {"zerotier package": self.sha256, **source_inputs(["stages/zerotier.py"])}
 
     def verify(self) -> None:
-        """Only mmdebstrap is needed of the host."""
-        debian.verify()
+        """mmdebstrap, and a way to run the base's programs."""
+        debian.verify(self.architecture)
 
     def run(self, work: Work) -> None:
         """Unpack the base, install, pack again."""
+        twins = work.artifacts.get("twins")
+        before, after = ([foreign.bring(twins), foreign.link()], [foreign.take_away()]) if twins else ([], [])
         base = shlex.quote(str(work.artifacts["base"] / "base.tar"))
         options = [
             "--variant=custom",
             "--skip=setup,update,cleanup,output/dev",
             '--setup-hook=mkdir -p "$1/dev/pts" "$1/dev/shm"',
             f"--setup-hook=tar-in {base} /",
-            *(f"--setup-hook={hook}" for hook in self._twins(work)),
+            *(f"--setup-hook={hook}" for hook in before),
             f"--customize-hook=upload {shlex.quote(str(self.deb))} /zerotier.deb",
             '--customize-hook=chroot "$1" dpkg --install /zerotier.deb',
             '--customize-hook=rm "$1/zerotier.deb"',
-            *([f"--customize-hook={foreign.take_away()}"] if self.foreign else []),
+            *(f"--customize-hook={hook}" for hook in after),
         ]
         target = work.out / "rootfs.tar"
         debian.mmdebstrap(
@@ -63,6 +65,3 @@ class ZerotierStage:
             line=work.line,
             architecture=self.architecture,
         )
-
-    def _twins(self, work: Work) -> list[str]:
-        return [foreign.bring(work.artifacts["twins"]), foreign.link()] if self.foreign else []

@@ -3,12 +3,12 @@
 import platform
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from builder import debian, foreign
-from builder.errors import BuildError
 from builder.stages import Work
 from builder.stages.base import BaseStage
 from builder.stages.zerotier import ZerotierStage
@@ -21,6 +21,15 @@ needs_own_binfmt = pytest.mark.skipif(
     RELEASE < (6, 7), reason="Linux 6.7 brought binfmt_misc to user namespaces"
 )
 TARGET = 'for word; do case "$word" in *.tar) target=$word;; esac; done; echo tar > "$target"'
+
+
+@pytest.fixture(autouse=True)
+def _kernel_is_asked_anew(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.delenv(foreign.HOST, raising=False)
+    forget = foreign.why_not_own.cache_clear
+    forget()
+    yield
+    forget()
 
 
 @pytest.mark.parametrize(
@@ -100,13 +109,39 @@ def test_zerotier_is_installed_with_twins_too(
     )
 
 
-def test_a_kernel_that_cannot_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(foreign, "inside", lambda _: ["sh", "-c", "echo mount: not permitted; false", "sh"])
-    with pytest.raises(
-        BuildError, match="arm64 programs cannot be run on this machine: mount: not permitted"
-    ) as e:
-        foreign.verify("arm64")
-    assert "Linux 6.7" in e.value.hint
+def test_without_a_handler_of_ones_own_there_are_no_twins(
+    tmp_path: Path, work: Work, fake_tool: FakeTool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(foreign, "why_not_own", lambda _: "old kernel")
+    calls = fake_tool("mmdebstrap", f'{TARGET}; echo "$QEMU_CPU" >> {tmp_path}/cpu')
+    alone = Work(work.out, {"base": work.artifacts["base"]}, work.line)
+    BaseStage("trixie", "arm64", ("a",), make_tree(tmp_path / "b", {"x": ""}), 1).run(alone)
+    ZerotierStage(tmp_path / "z.deb", "abc", 1, "arm64").run(alone)
+    for line in calls.read_text().splitlines():
+        assert line.startswith(f"--mode={debian.mode()} --skip=check/qemu ")
+        assert foreign.AT not in line
+    assert (tmp_path / "cpu").read_text() == "cortex-a72\n" * 2
+
+
+@pytest.mark.parametrize(
+    ("script", "forced", "why"),
+    [
+        ("true", False, ""),
+        ("echo first; echo mount: not permitted; false", False, "mount: not permitted"),
+        ("false", False, "no reason given"),
+        ("true", True, "ZTGATE_HOST_BINFMT is set"),
+    ],
+)
+def test_why_there_is_no_handler_of_ones_own(
+    monkeypatch: pytest.MonkeyPatch, script: str, forced: bool, why: str
+) -> None:
+    monkeypatch.setattr(foreign, "inside", lambda _: ["sh", "-c", script, "sh"])
+    if forced:
+        monkeypatch.setenv(foreign.HOST, "1")
+    assert foreign.why_not_own("arm64") == why
+
+
+def test_other_suites_are_known_only_where_a_package_is_from_one() -> None:
     assert debian.backports("trixie", ("a", "b")) == []
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from builder import engine, files, pipeline, zerotier
+from builder import engine, files, foreign, pipeline, zerotier
 from builder.errors import BuildError
 from builder.inputs import Inputs
 from builder.stages import Work
@@ -28,6 +28,9 @@ class Seen:
 
     def cached(self, stage: str, age_days: int) -> None:
         self.events.append(f"cached {stage}")
+
+    def aside(self, stage: str, reason: str) -> None:
+        self.events.append(f"aside {stage}: {reason}")
 
     def started(self, stage: str, reason: str) -> None:
         self.events.append(f"ran {stage}: {reason}")
@@ -101,6 +104,41 @@ def test_fresh_runs_a_stage_that_is_cached(tmp_path: Path) -> None:
     resume(chain(), tmp_path)
     _, events = resume(chain(), tmp_path, always=("base",))
     assert events == ["cached tools", "ran base: --fresh", "cached rootfs", "cached disk"]
+
+
+def test_a_stage_that_others_can_do_without_is_left_out_and_their_ids_stay(tmp_path: Path) -> None:
+    @dataclass(frozen=True)
+    class Either(Fake):
+        def run(self, work: Work) -> None:
+            (work.out / "words").write_text("same")
+
+    def refuse() -> None:
+        raise BuildError("no such kernel")
+
+    stages = [Fake("twins", "t", check=refuse), Either("base", "b", ("twins",))]
+    seen, store = Seen(), Store(tmp_path)
+    slow, artifacts = engine.resume(list(stages), store, seen, aside={"twins": "old kernel"})
+    assert seen.events == ["aside twins: old kernel", "ran base: nothing in the cache"]
+    assert set(artifacts) == {"base"}
+    stages[0] = Fake("twins", "t")
+    fast, _ = engine.resume(list(stages), store, seen)
+    assert seen.events[2:] == ["ran twins: nothing in the cache", "cached base"]
+    assert [(s.name, s.id) for s in slow] == [(s.name, s.id) for s in fast]
+
+
+@pytest.mark.parametrize(
+    ("architecture", "why", "left_out"),
+    [
+        ("arm64", "", {}),
+        ("arm64", "mount: no", {"twins": "left out, QEMU alone takes many times as long: mount: no"}),
+        ("amd64", "mount: no", {}),
+    ],
+)
+def test_twins_are_left_out_where_the_kernel_refuses(
+    monkeypatch: pytest.MonkeyPatch, architecture: str, why: str, left_out: dict[str, str]
+) -> None:
+    monkeypatch.setattr(foreign, "why_not_own", lambda _: why)
+    assert pipeline.left_out(architecture) == left_out
 
 
 def test_all_are_verified_before_the_first_one_runs(tmp_path: Path) -> None:
