@@ -23,7 +23,7 @@ class Observer(Protocol):
         """A stage's artifact came from the cache."""
 
     def aside(self, stage: str, reason: str) -> None:
-        """A stage is left out, for a reason."""
+        """A stage that another one would have used is left out, for a reason."""
 
     def started(self, stage: str, reason: str) -> None:
         """A stage runs, for a reason."""
@@ -60,12 +60,14 @@ def resume(
     """
     aside = aside or {}
     ids: dict[str, str] = {}
+    wanted: set[str] = set()
     for stage in stages:
         ids[stage.name] = identity(stage.name, _inputs(stage, ids))
         if stage.name in aside:
             continue
         if stage.name in always or store.find(stage.name, ids[stage.name]) is None:
             stage.verify()
+            wanted.update(stage.needs)
     results: list[StageResult] = []
     artifacts: dict[str, Path] = {}
     for stage in stages:
@@ -73,7 +75,8 @@ def resume(
         inputs = _inputs(stage, ids)
         ids[stage.name] = identity(stage.name, inputs)
         if stage.name in aside:
-            observer.aside(stage.name, aside[stage.name])
+            if stage.name in wanted:
+                observer.aside(stage.name, aside[stage.name])
             results.append(StageResult(stage.name, ids[stage.name], "aside", aside[stage.name], 0.0))
             continue
         result = _one(stage, inputs, ids[stage.name], store, observer, artifacts, stage.name in always)

@@ -6,7 +6,7 @@ architecture; so a handler of binfmt_misc takes this machine's own build of the 
 `twins`), and QEMU for the rest.
 
 That handler needs a binfmt_misc of our own. Where the kernel does not give one, the machine's registration of
-QEMU has to do (see binfmt.py): it knows no twins, and takes many times as long for the same files.
+QEMU has to do (see binfmt.py): it knows no twins, and takes some six times as long for the same files.
 """
 
 from __future__ import annotations

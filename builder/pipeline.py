@@ -135,7 +135,7 @@ def stages_for(image: Image, package: zerotier.Package, options: Options) -> lis
 def left_out(architecture: str) -> dict[str, str]:
     """Twins, where only QEMU can be had; and why."""
     why = foreign.why_not_own(architecture) if foreign.is_foreign(architecture) else ""
-    return {"twins": f"left out, QEMU alone takes many times as long: {why}"} if why else {}
+    return {"twins": f"left out, QEMU alone takes some six times as long: {why}"} if why else {}
 
 
 def source_date(image: Image) -> int:
