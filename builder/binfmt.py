@@ -26,10 +26,12 @@ PROGRAM = {
     + struct.pack("<2I6Q", 1, 5, 0, 0x400000, 0x400000, 132, 132, 0x10000)
     + struct.pack("<3I", 0xD2800000, 0xD2800BA8, 0xD4000001)  # mov x0, #0; mov x8, #93; svc #0
 }
-# On Debian 12, 13 and Ubuntu 24.04; it is systemd that tells the kernel, or binfmt-support where that is not.
+# On Debian 12, 13 and Ubuntu 24.04. It is systemd that tells the kernel, or binfmt-support where there is no
+# systemd (not on Debian 13).
 INSTALL = (
     "sudo apt-get install qemu-user-static binfmt-support "
-    "(are they installed? sudo systemctl restart systemd-binfmt)"
+    "(are they installed? sudo systemctl restart systemd-binfmt, "
+    "or without systemd: sudo update-binfmts --enable qemu-aarch64)"
 )
 
 
