@@ -6,11 +6,15 @@ import subprocess
 import sys
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from tests import access_point, emulator, kernel
 
 ROOT = Path(__file__).resolve().parent.parent
+# The same cases each time, and as long as they take: machines differ.
+hypothesis.settings.register_profile("ztgate", deadline=None, derandomize=True)
+hypothesis.settings.load_profile("ztgate")
 
 
 def pytest_configure() -> None:

@@ -8,6 +8,7 @@ import logging
 import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from . import __version__
 from .errors import ZtgateError
@@ -26,6 +27,17 @@ def parser() -> argparse.ArgumentParser:
         "--dry-run", action="store_true", help="show what would be done, do nothing (one round)"
     )
     apply.add_argument("--verbose", action="store_true", help="show every tool that is started")
+    plan = verbs.add_parser("plan", help="show what `apply` would do, and do nothing")
+    plan.set_defaults(dry_run=True)
+    register = verbs.add_parser("register", help="tell the controller what has changed; needs a token")
+    withdraw = verbs.add_parser(
+        "withdraw", help="make the network what it was before this gateway came, and leave it"
+    )
+    withdraw.add_argument("--dry-run", action="store_true", help="show what would be done, do nothing")
+    for verb in (register, withdraw):
+        verb.add_argument(
+            "--token-file", metavar="FILE", help="the controller's API token, or - for standard input"
+        )
     status = verbs.add_parser("status", help="how it stands")
     status.add_argument("--json", action="store_true", help="for programs")
     wifi = verbs.add_parser("wifi", help="write wpa_supplicant's configuration (for ztgate-wifi@.service)")
@@ -61,6 +73,14 @@ def _run(options: argparse.Namespace) -> int:
         from . import service
 
         return service.apply(machine, once=options.once or options.dry_run)
+    if options.verb in ("plan", "register"):
+        from . import service
+
+        return service.apply(machine, once=True, token=_token(options))
+    if options.verb == "withdraw":
+        from . import service
+
+        return service.withdraw(machine, token=_token(options))
     if options.verb == "wifi":
         from . import service
 
@@ -76,6 +96,20 @@ def _run(options: argparse.Namespace) -> int:
     status = report.read(machine)
     print(json.dumps(status, indent=1) if options.json else report.text(status), end="")
     return 0 if status.get("state") == "ready" else 1
+
+
+def _token(options: argparse.Namespace) -> str | None:
+    """A token from a file or standard input: never from the command line, where everybody could read it."""
+    name = getattr(options, "token_file", None)
+    if name is None:
+        return None
+    try:
+        text = sys.stdin.readline() if name == "-" else Path(name).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ZtgateError(f"--token-file {name}: {getattr(error, 'strerror', 'it is no text')}") from None
+    if not text.strip():
+        raise ZtgateError(f"--token-file {name}: it is empty", "put the controller's API token into it")
+    return text.strip()
 
 
 if __name__ == "__main__":

@@ -82,6 +82,17 @@ class WriteMember:
 
 
 @dataclass(frozen=True)
+class DeleteMember:
+    """Have the controller forget a member."""
+
+    node: str
+    why: str
+
+    def __str__(self) -> str:
+        return f"controller: delete member {self.node}"
+
+
+@dataclass(frozen=True)
 class Overwrite:
     """Replace bytes of a file in place."""
 
@@ -93,7 +104,7 @@ class Overwrite:
         return f"overwrite {sum(len(content) for _, content in self.edits)} bytes of {self.path}"
 
 
-Action = Command | WriteFile | SetSysctl | CallService | WriteNetwork | WriteMember | Overwrite
+Action = Command | WriteFile | SetSysctl | CallService | WriteNetwork | WriteMember | DeleteMember | Overwrite
 
 
 def write_if_changed(

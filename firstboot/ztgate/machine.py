@@ -7,7 +7,17 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import TypeVar
 
 from . import run, store
-from .actions import Action, CallService, Command, Overwrite, SetSysctl, WriteFile, WriteMember, WriteNetwork
+from .actions import (
+    Action,
+    CallService,
+    Command,
+    DeleteMember,
+    Overwrite,
+    SetSysctl,
+    WriteFile,
+    WriteMember,
+    WriteNetwork,
+)
 from .console import Console
 from .controllers.base import Controller
 from .errors import ZtgateError
@@ -84,9 +94,11 @@ class Machine:
             case CallService():
                 self.service.change(action.method, action.path, action.body)
             case WriteNetwork():
-                self._require_controller().write_network(self.network_id, action.changes)
+                self.require_controller().write_network(self.network_id, action.changes)
             case WriteMember():
-                self._require_controller().write_member(self.network_id, action.node, action.changes)
+                self.require_controller().write_member(self.network_id, action.node, action.changes)
+            case DeleteMember():
+                self.require_controller().delete_member(self.network_id, action.node)
             case Overwrite():
                 store.overwrite(action.path, action.edits)
 
@@ -98,7 +110,8 @@ class Machine:
                 f"the kernel refuses {action}: {error.strerror}", "ztgate has to run as root"
             ) from None
 
-    def _require_controller(self) -> Controller:
+    def require_controller(self) -> Controller:
+        """The controller that was opened for this run."""
         if self.controller is None:
             raise ZtgateError("no controller was opened before writing to it", "this is a bug in ztgate")
         return self.controller

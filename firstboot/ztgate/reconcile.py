@@ -184,7 +184,7 @@ def _published(machine: Machine, config: Config, node: str, works6: bool, curren
         machine.warn("other default routes are due; put controller.token back to publish them")
         return current
     _open_controller(machine, config)
-    publish.run(machine, config.network, vias)
+    publish.run(machine, vias)
     current = current.but(routes=routes)
     _save(machine, current)
     return current

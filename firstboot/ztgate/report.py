@@ -40,6 +40,13 @@ def failed(machine: Machine, message: str, hint: str) -> None:
     _write(machine, {"state": "failed", "reason": message, "hint": hint})
 
 
+def withdrawn(machine: Machine, network: str) -> None:
+    """It was the gateway once, and is to stay away."""
+    machine.console.say(f"withdrawn from network {network}")
+    hint = "ztgate register --token-file FILE makes this machine its gateway again"
+    _write(machine, {"state": "withdrawn", "reason": f"withdrawn from network {network}", "hint": hint})
+
+
 def text(status: dict[str, Any]) -> str:
     """The status for people."""
     lines = [f"ztgate {status.get('version', '')}: {status.get('state', 'never ran')}"]

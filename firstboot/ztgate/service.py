@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import fcntl
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 
-from . import configfile, reconcile, report, store
+from . import configfile, reconcile, report, state, store
+from . import withdraw as leaving
+from .configfile import Found
+from .controllers.open import open_controller
 from .errors import WaitingError, ZtgateError
 from .machine import Machine
 from .steps import wifi as steps_wifi
@@ -18,14 +22,57 @@ log = logging.getLogger("ztgate")
 READY, FAILED, WAITING = 0, 1, 3
 
 
-def apply(machine: Machine, *, once: bool) -> int:
-    """The exit status; with once=True a single round."""
+def apply(machine: Machine, *, once: bool, token: str | None = None) -> int:
+    """The exit status; with once=True a single round. A given token takes the configured one's place."""
+
+    def round_() -> None:
+        _mount_fat(machine)
+        found = _with_token(configfile.find(machine.paths), token)
+        left = state.load(machine.paths).withdrawn
+        if left == found.config.network and token is None:
+            report.withdrawn(machine, left)
+            return
+        outcome = reconcile.reconcile(machine, found)
+        if machine.dry_run:
+            log.info("nothing to do" if not machine.performed else "that is the plan")
+        else:
+            report.ready(machine, outcome)
+
+    return _until_done(machine, round_, once=once)
+
+
+def withdraw(machine: Machine, *, token: str | None = None) -> int:
+    """Undo at the controller what this gateway did there; the exit status."""
+
+    def round_() -> None:
+        config = _with_token(configfile.find(machine.paths), token).config
+        before = state.load(machine.paths)
+        machine.network_id = config.network
+        machine.controller = open_controller(
+            config.controller, machine.paths, machine.clock, machine.say_waiting
+        )
+        leaving.run(machine, config, machine.service.node())
+        if not machine.dry_run:
+            state.save(machine.paths, leaving.state_afterwards(config.network, before))
+            machine.paths.ledger.unlink(missing_ok=True)
+            report.withdrawn(machine, config.network)
+
+    return _until_done(machine, round_, once=True)
+
+
+def _with_token(found: Found, token: str | None) -> Found:
+    if token is None:
+        return found
+    controller = replace(found.config.controller, token=token)
+    return replace(found, config=replace(found.config, controller=controller))
+
+
+def _until_done(machine: Machine, round_: Callable[[], None], *, once: bool) -> int:
+    """Rounds until one neither waits nor fails; whatever it was is reported here."""
     with _alone(machine):
         for pause in pauses(1.0, 10.0):
             try:
-                _mount_fat(machine)
-                found = configfile.find(machine.paths)
-                outcome = reconcile.reconcile(machine, found)
+                round_()
             except WaitingError as reason:
                 report.waiting(machine, reason.message, reason.hint)
                 if once:
@@ -45,10 +92,6 @@ def apply(machine: Machine, *, once: bool) -> int:
                 what = f"{type(error).__name__}: {error}"
                 report.failed(machine, f"unexpected: {what}", "journalctl -u ztgate shows where")
                 return FAILED
-            if machine.dry_run:
-                log.info("nothing to do" if not machine.performed else "that is the plan")
-            else:
-                report.ready(machine, outcome)
             return READY
     raise AssertionError("pauses() never ends")
 

@@ -16,6 +16,7 @@ class State:
 
     written: SHA-256 of ZeroTier's files as we wrote them (it rewrites some of them itself).
     situation: what the firewall was made for. warnings: what the controller's data gave cause for.
+    withdrawn: the network that `ztgate withdraw` left, and that only `ztgate register` takes up again.
     """
 
     registered: dict[str, Any] = field(default_factory=dict)
@@ -26,6 +27,7 @@ class State:
     written: dict[str, str] = field(default_factory=dict)
     situation: dict[str, Any] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
+    withdrawn: str = ""
 
     def but(self, **changes: Any) -> State:
         """A copy with changes."""

@@ -9,7 +9,7 @@ from ..errors import ZtgateError
 from ..http import StatusError
 
 # The keys of a network that ztgate reads or writes; both APIs name them alike.
-NETWORK_KEYS = ("routes", "ipAssignmentPools", "v4AssignMode", "v6AssignMode", "mtu")
+NETWORK_KEYS = ("routes", "ipAssignmentPools", "v4AssignMode", "v6AssignMode", "mtu", "multicastLimit")
 MEMBER_KEYS = ("authorized", "ipAssignments", "noAutoAssignIps")
 
 
@@ -19,6 +19,7 @@ class Network:
 
     id: str
     settings: dict[str, Any]
+    revision: int | None = None  # where the controller counts its writes
 
 
 @dataclass(frozen=True)
@@ -44,11 +45,17 @@ class Controller(Protocol):
     def members(self, network: str) -> dict[str, Member]:
         """Every member by node id."""
 
+    def member(self, network: str, node: str) -> Member | None:
+        """One member; None if it was never heard of."""
+
     def write_network(self, network: str, changes: dict[str, Any]) -> None:
         """Set keys of NETWORK_KEYS."""
 
     def write_member(self, network: str, node: str, changes: dict[str, Any]) -> None:
         """Set keys of MEMBER_KEYS or "name"; the member need not have joined before."""
+
+    def delete_member(self, network: str, node: str) -> None:
+        """Forget a member. One that still asks comes back, so it is deauthorized and has left before."""
 
 
 def in_words(error: StatusError, network: str, host: str, where_token: str) -> ZtgateError:

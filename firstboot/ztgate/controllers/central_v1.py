@@ -32,6 +32,15 @@ class CentralV1:
         members = [_member(row) for row in rows]
         return {member.node: member for member in members}
 
+    def member(self, network: str, node: str) -> Member | None:
+        """GET /network/<id>/member/<node>."""
+        try:
+            return _member(self.api.request("GET", f"/network/{network}/member/{node}"))
+        except StatusError as error:
+            if error.code == 404:
+                return None
+            raise in_words(error, network, self.api.host, WHERE_TOKEN) from None
+
     def write_network(self, network: str, changes: dict[str, Any]) -> None:
         """POST /network/<id>."""
         self._call(network, "POST", f"/network/{network}", {"config": changes})
@@ -42,6 +51,10 @@ class CentralV1:
         if "name" in changes:
             body["name"] = changes["name"]
         self._call(network, "POST", f"/network/{network}/member/{node}", body)
+
+    def delete_member(self, network: str, node: str) -> None:
+        """DELETE /network/<id>/member/<node>; 200 also if there is none."""
+        self._call(network, "DELETE", f"/network/{network}/member/{node}")
 
     def _call(self, network: str, method: str, path: str, body: Any = None) -> Any:
         try:

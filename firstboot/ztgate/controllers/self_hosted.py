@@ -30,7 +30,7 @@ class SelfHosted:
             if error.code == 404:
                 self._require_controller(network)
             raise in_words(error, network, self.api.host, WHERE_TOKEN) from None
-        return Network(network, pick(data, NETWORK_KEYS))
+        return Network(network, pick(data, NETWORK_KEYS), data.get("revision"))
 
     def _require_controller(self, network: str) -> None:
         """A node without a controller answers 404 to everything."""
@@ -45,13 +45,23 @@ class SelfHosted:
             ) from None
 
     def members(self, network: str) -> dict[str, Member]:
-        """The list of node ids, then each member."""
-        nodes = self._call(network, "GET", f"/controller/network/{network}/member")
-        members = {}
-        for node in nodes:
-            data = self._call(network, "GET", f"/controller/network/{network}/member/{node}")
-            members[node] = Member(node, str(data.get("name") or ""), pick(data, MEMBER_KEYS))
-        return members
+        """All in one answer, where the controller knows that one (from 1.12 on); otherwise one by one."""
+        try:
+            answer = self.api.request("GET", f"/unstable/controller/network/{network}/member")
+            return {str(row["id"]): _member(str(row["id"]), row) for row in answer["data"]}
+        except (StatusError, KeyError, TypeError):
+            nodes = self._call(network, "GET", f"/controller/network/{network}/member")
+        found = {node: self.member(network, node) for node in nodes}
+        return {node: member for node, member in found.items() if member}
+
+    def member(self, network: str, node: str) -> Member | None:
+        """GET /controller/network/<id>/member/<node>."""
+        try:
+            return _member(node, self.api.request("GET", f"/controller/network/{network}/member/{node}"))
+        except StatusError as error:
+            if error.code == 404:
+                return None
+            raise in_words(error, network, self.api.host, WHERE_TOKEN) from None
 
     def write_network(self, network: str, changes: dict[str, Any]) -> None:
         """POST /controller/network/<id>."""
@@ -61,8 +71,17 @@ class SelfHosted:
         """POST /controller/network/<id>/member/<node>."""
         self._call(network, "POST", f"/controller/network/{network}/member/{node}", changes)
 
+    def delete_member(self, network: str, node: str) -> None:
+        """DELETE /controller/network/<id>/member/<node>; 404 if there is none."""
+        if self.member(network, node) is not None:
+            self._call(network, "DELETE", f"/controller/network/{network}/member/{node}")
+
     def _call(self, network: str, method: str, path: str, body: Any = None) -> Any:
         try:
             return self.api.request(method, path, body)
         except StatusError as error:
             raise in_words(error, network, self.api.host, WHERE_TOKEN) from None
+
+
+def _member(node: str, data: dict[str, Any]) -> Member:
+    return Member(node, str(data.get("name") or ""), pick(data, MEMBER_KEYS))

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from .. import register
-from ..actions import WriteNetwork
-from ..controllers.base import Controller
-from ..errors import WaitingError, ZtgateError
+from .. import amend, register
+from ..errors import WaitingError
 from ..machine import Machine
 from ..register import Target
 
@@ -15,50 +13,26 @@ SETTLE = 3.0
 PATIENCE = 40.0  # seconds for a withdrawn route to reach this member, and so the others
 
 
-def run(machine: Machine, network: str, vias: dict[Target, str]) -> None:
+def run(machine: Machine, vias: dict[Target, str]) -> None:
     """Default routes by next hop ("" withdraws one): first away with the wrong ones, then add the missing."""
-    if machine.controller is None:
-        raise ZtgateError("no controller was opened", "this is a bug in ztgate")
-    settings = machine.controller.network(network).settings
-    away = register.plan_withdrawal(settings, vias)
-    if away:
-        settings = _write(machine, machine.controller, network, settings, away, "withdraw a default route")
-        gone = [target for target in vias if not register.has_route(settings, target)]
-        _wait_until_gone(machine, network, gone)
-    wanted = {target: via for target, via in vias.items() if via}
-    missing = register.plan_default_routes(settings, wanted)
-    if missing:
-        _write(machine, machine.controller, network, settings, missing, "members' default routes")
-
-
-def _write(
-    machine: Machine,
-    controller: Controller,
-    network: str,
-    before: register.Settings,
-    changes: register.Settings,
-    why: str,
-) -> register.Settings:
-    machine.do([WriteNetwork(changes, why)])
-    if machine.dry_run:
-        return {**before, **changes}
-    after = controller.network(network).settings
-    if register.not_taken_over(changes, after):
-        raise ZtgateError(
-            "the controller did not keep the routes that were written",
-            "somebody else may be changing the network at the same time; ztgate tries again",
+    before = machine.require_controller().network(machine.network_id).settings
+    if register.plan_withdrawal(before, vias):
+        after = amend.network(
+            machine, lambda now: register.plan_withdrawal(now, vias), "withdraw a default route"
         )
-    return after
+        wait_until_gone(machine, [target for target in vias if not register.has_route(after, target)])
+    wanted = {target: via for target, via in vias.items() if via}
+    amend.network(machine, lambda now: register.plan_default_routes(now, wanted), "members' default routes")
 
 
-def _wait_until_gone(machine: Machine, network: str, targets: list[Target]) -> None:
-    """Adding the new next hop before members saw the old one go would leave them with the old one."""
+def wait_until_gone(machine: Machine, targets: list[Target]) -> None:
+    """Adding a new next hop before members saw the old one go would leave them with the old one."""
     if machine.dry_run:
         return
     names = {str(target) for target in targets}
 
     def check() -> None:
-        current = machine.service.network(network)
+        current = machine.service.network(machine.network_id)
         if current and any(target in names for target, _ in current.routes):
             raise WaitingError("the old default route is still with the members")
 

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from ipaddress import IPv4Network, IPv6Network
 from typing import Any
 
-from .. import register
-from ..actions import WriteMember, WriteNetwork
+from .. import amend, derive, ledger, lint, register
+from ..actions import WriteMember
 from ..config import Config
-from ..controllers.base import Controller
+from ..controllers.base import Member
 from ..errors import ZtgateError
 from ..machine import Machine
-from ..register import Want
+from ..register import Target, Want
 from ..state import State
 
 
@@ -42,72 +43,48 @@ def check_default_routes(settings: register.Settings, want: Want, ours: list[str
 
 def run(machine: Machine, config: Config, want: Want, wan: IPv4Network, state: State) -> State:
     """Write what differs, read it back, remember it."""
-    controller = _controller(machine)
+    controller = machine.require_controller()
     before = controller.network(want.network).settings
     members = controller.members(want.network)
     own = members.get(want.node)
     ours = [state.address, *(own.addresses if own else ())]
     check_default_routes(before, want, ours, config.gateway.takeover)
+    planned = {**before, **register.plan_ranges(before, want, wan)}
+    address = register.choose_address(planned, want, members)
+    lint.check(lint.Case(planned, members, want, address, _around(machine, want.network)))
+    _note_member(machine, own)
 
-    settings = _write_ranges(machine, controller, want, before, wan)
-    address = register.choose_address(settings, want, members)
-    changes = register.plan_member(own, want, address)
-    if changes:
-        machine.do([WriteMember(want.node, changes, "this gateway as a member")])
-        _check_member(machine, controller, want, changes)
+    amend.network(machine, lambda now: register.plan_ranges(now, want, wan), "ranges and MTU of the network")
+    amend.member(
+        machine, want.node, lambda now: register.plan_member(now, want, address), "this gateway as a member"
+    )
     for node, change in register.plan_renumbering(members.values(), want).items():
         machine.do([WriteMember(node, change, "drop an address of the prefix that is gone")])
-    _finish(machine, controller, want, settings)
-    subnet = str(want.subnet or "")
-    registered = fingerprint(config, want.node, want.subnet)
-    warnings = tuple(machine.warnings)
-    return state.but(registered=registered, address=str(address), subnet=subnet, warnings=warnings)
+    # The old range goes when nobody has an address of it any more.
+    amend.network(
+        machine, lambda now: register.plan_cleanup(now, want), "remove the range of the prefix that is gone"
+    )
+    return state.but(
+        registered=fingerprint(config, want.node, want.subnet),
+        address=str(address),
+        subnet=str(want.subnet or ""),
+        warnings=tuple(machine.warnings),
+    )
 
 
-def _write_ranges(
-    machine: Machine, controller: Controller, want: Want, before: register.Settings, wan: IPv4Network
-) -> register.Settings:
-    changes = register.plan_ranges(before, want, wan)
-    if not changes:
-        return before
-    machine.do([WriteNetwork(changes, "ranges and MTU of the network")])
-    if machine.dry_run:
-        return {**before, **changes}
-    after = controller.network(want.network).settings
-    _must_be_same(register.not_taken_over(changes, after))
-    return after
+def _around(machine: Machine, network: str) -> dict[Target, str]:
+    """What this machine reaches otherwise than through the network."""
+    rows = [
+        row
+        for family in ("-4", "-6")
+        for row in json.loads(machine.run(("ip", "-j", family, "route", "show")))
+    ]
+    return lint.around(rows, derive.interface(network))
 
 
-def _check_member(machine: Machine, controller: Controller, want: Want, changes: register.Settings) -> None:
-    if machine.dry_run:
-        return
-    member = controller.members(want.network).get(want.node)
-    found = {**member.settings, "name": member.name} if member else {}
-    _must_be_same(register.not_taken_over(changes, found))
-
-
-def _must_be_same(keys: list[str]) -> None:
-    if keys:
-        raise ZtgateError(
-            f"the controller did not keep what was written: {', '.join(keys)}",
-            "somebody else may be changing the network at the same time; ztgate tries again",
-        )
-
-
-def _finish(machine: Machine, controller: Controller, want: Want, settings: register.Settings) -> None:
-    """The old range goes when nobody has an address of it any more."""
-    changes = register.plan_cleanup(settings, want)
-    if changes:
-        machine.do([WriteNetwork(changes, "remove the range of the prefix that is gone")])
-    members = controller.members(want.network)
-    settings = {**settings, **changes}
-    for node, address in register.orphans(members.values(), settings):
-        machine.warn(
-            f"member {node}: its address {address} is in none of the network's ranges; remove it there"
-        )
-
-
-def _controller(machine: Machine) -> Controller:
-    if machine.controller is None:
-        raise ZtgateError("no controller was opened", "this is a bug in ztgate")
-    return machine.controller
+def _note_member(machine: Machine, own: Member | None) -> None:
+    """What `ztgate withdraw` will need."""
+    if not machine.dry_run:
+        before = {**own.settings, "name": own.name} if own else None
+        noted = ledger.note_member(ledger.load(machine.paths, machine.network_id), before)
+        ledger.save(machine.paths, noted)

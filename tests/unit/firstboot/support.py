@@ -85,7 +85,7 @@ class FakeController:
 
     def __init__(self, settings: dict[str, Any] | None = None) -> None:
         self.settings = settings if settings is not None else {}
-        self.member: dict[str, dict[str, Any]] = {}
+        self.rows: dict[str, dict[str, Any]] = {}
         self.calls = 0
 
     def network(self, network: str) -> Network:
@@ -96,8 +96,15 @@ class FakeController:
         self.calls += 1
         return {
             node: Member(node, str(data.get("name", "")), pick(data, MEMBER_KEYS))
-            for node, data in self.member.items()
+            for node, data in self.rows.items()
         }
+
+    def member(self, network: str, node: str) -> Member | None:
+        return self.members(network).get(node)
+
+    def delete_member(self, network: str, node: str) -> None:
+        self.calls += 1
+        self.rows.pop(node, None)
 
     def write_network(self, network: str, changes: dict[str, Any]) -> None:
         self.calls += 1
@@ -105,7 +112,7 @@ class FakeController:
 
     def write_member(self, network: str, node: str, changes: dict[str, Any]) -> None:
         self.calls += 1
-        self.member.setdefault(node, {}).update(changes)
+        self.rows.setdefault(node, {}).update(changes)
 
 
 class FakeService:
@@ -132,7 +139,7 @@ class FakeService:
         return 404, {}
 
     def _network(self) -> dict[str, Any]:
-        own = self.controller.member.get(NODE, {})
+        own = self.controller.rows.get(NODE, {})
         addresses = [f"{a}/24" for a in own.get("ipAssignments", []) if ":" not in a]
         for row in self.controller.settings.get("routes", []):
             if str(row["target"]).endswith("/80"):

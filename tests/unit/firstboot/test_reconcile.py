@@ -57,7 +57,7 @@ def test_from_nothing_to_ready(tmp_path: Path, controller: FakeController) -> No
         ("::/0", VIA6),
     ]
     assert controller.settings["mtu"] == 1390
-    assert controller.member[NODE]["authorized"] is True
+    assert controller.rows[NODE]["authorized"] is True
     joins = [action for action in made.performed if isinstance(action, CallService)]
     assert joins[0].body == {"allowManaged": True, "allowGlobal": True, "allowDefault": False}
     assert "2600:db8:0:1:ff:54:f03b:7f83" in tools(made).proxies, "a member that ZeroTier knows"
@@ -249,7 +249,7 @@ def test_dry_run_changes_nothing(tmp_path: Path, controller: FakeController) -> 
     with pytest.raises(ZtgateError):
         go(made)  # it ends where the network would have to be joined
     assert {WriteFile, WriteNetwork, WriteMember, CallService} <= kinds(made)
-    assert controller.settings == before and not controller.member
+    assert controller.settings == before and not controller.rows
     assert not made.paths.state.exists() and Overwrite not in kinds(made)
 
 

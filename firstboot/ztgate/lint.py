@@ -1,0 +1,176 @@
+"""What a controller would accept and then break: looked for before the first write, all of it named at once.
+
+Where no other source is named, this was seen with zerotier-one 1.14.1 and its controller.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv4Network, IPv6Network, ip_address, ip_interface, ip_network
+from typing import Any
+
+from . import register
+from .controllers.base import Member
+from .errors import ZtgateError
+from .register import Settings, Target, Want
+
+MTU = range(
+    1280, 2801
+)  # bytes; ZeroTierOne node/ZeroTierOne.h: ZT_MIN_MTU, ZT_MAX_MTU is 10000, default 2800
+
+
+@dataclass(frozen=True)
+class Case:
+    """A network as it is going to be, who we are in it, and what else this machine is connected to.
+
+    around: networks that are reached without ZeroTier's interface, by the interface that leads there.
+    """
+
+    settings: Settings
+    members: Mapping[str, Member]
+    want: Want
+    address: IPv4Address
+    around: Mapping[Target, str]
+
+
+Problem = tuple[str, str]
+
+
+def check(case: Case) -> None:
+    """Every rule.
+
+    Raises:
+        ZtgateError: one, with a line for each problem.
+    """
+    found = [problem for rule in RULES for problem in rule(case)]
+    if found:
+        head = f"network {case.want.network} cannot be taken over as it is:"
+        texts = [text for text, _ in found]
+        message = f"{head} {texts[0]}" if len(texts) == 1 else "\n- ".join([head, *texts])
+        raise ZtgateError(message, found[0][1])
+
+
+def _targets_without_bits(case: Case) -> Iterator[Problem]:
+    """`10.1.0.0` is taken as 10.1.0.0/0: a default route that nobody wanted."""
+    for row in _rows(case, "routes"):
+        text = str(row.get("target", ""))
+        if "/" not in text or (_net(text).prefixlen == 0 and ip_interface(text).ip != _net(text)[0]):
+            yield (
+                f"the route to {text} has no prefix length, so it is one to everywhere",
+                f"write {_bare(text)}/24 or what it is",
+            )
+
+
+def _ranges_with_host_bits(case: Case) -> Iterator[Problem]:
+    """Nothing ever matches an IPv6 range that has host bits: members get no address of it."""
+    for row in _rows(case, "routes"):
+        text = str(row.get("target", ""))
+        if ":" in text and not row.get("via") and ip_interface(text).ip != _net(text)[0]:
+            yield f"the range {text} has bits behind its prefix", f"write {_net(text)} at the controller"
+
+
+def _addresses_outside(case: Case) -> Iterator[Problem]:
+    """Such an address becomes a /0 beside a default route, and that member's traffic leaves elsewhere."""
+    families = {4, 6} if case.want.subnet else {4}
+    gone = case.want.gone
+    for node, text in register.orphans(case.members.values(), case.settings):
+        address = ip_address(text)
+        ours = gone is not None and address in gone
+        if node != case.want.node and address.version in families and not ours:
+            yield (
+                f"member {node} has the address {text}, which is in none of the network's ranges",
+                f"remove {text} from member {node} at the controller",
+            )
+
+
+def _address_taken(case: Case) -> Iterator[Problem]:
+    """Nobody stops a controller from giving one address twice."""
+    for node, member in case.members.items():
+        if node != case.want.node and str(case.address) in member.addresses:
+            yield f"{case.address} belongs to member {node}", "name another one as gateway.address"
+
+
+def _mtu(case: Case) -> Iterator[Problem]:
+    mtu = case.settings.get("mtu")
+    if mtu is not None and mtu not in MTU:
+        yield f"its MTU would be {mtu}", f"gateway.mtu: from {MTU[0]} to {MTU[-1]}"
+
+
+def _multicast(case: Case) -> Iterator[Problem]:
+    """Without multicast there is no ARP (ZeroTier's documentation): members do not find their gateway."""
+    if case.settings.get("multicastLimit") == 0:
+        yield (
+            "its multicast limit is 0, so members cannot find each other over IPv4",
+            "set it to 32 at the controller",
+        )
+
+
+def _sixplane(case: Case) -> Iterator[Problem]:
+    """A member then has an fc00::/8 source beside its global one, and may take that for the internet."""
+    if case.want.subnet and (case.settings.get("v6AssignMode") or {}).get("6plane"):
+        yield (
+            "it hands out 6PLANE addresses, which do not go with global ones",
+            "switch 6PLANE off at the controller, or set ipv6.mode: off",
+        )
+
+
+def _overlaps(case: Case) -> Iterator[Problem]:
+    """Members' packets, or the replies to them, would leave by the wrong interface."""
+    for row in _rows(case, "routes"):
+        target = _net(str(row.get("target", "")))
+        if row.get("via") or target.prefixlen == 0:
+            continue
+        for other, interface in case.around.items():
+            if _overlap(target, other):
+                yield (
+                    f"its range {target} overlaps {other} on {interface} of this machine",
+                    "give one of the two another range",
+                )
+
+
+RULES: tuple[Callable[[Case], Iterator[Problem]], ...] = (
+    _targets_without_bits,
+    _ranges_with_host_bits,
+    _addresses_outside,
+    _address_taken,
+    _mtu,
+    _multicast,
+    _sixplane,
+    _overlaps,
+)
+
+
+def around(rows: list[dict[str, Any]], own: str) -> dict[Target, str]:
+    """Networks that this machine reaches without the interface `own`, from rows of `ip -j route`."""
+    found: dict[Target, str] = {}
+    for row in rows:
+        text, interface = str(row.get("dst", "default")), str(row.get("dev", ""))
+        if text == "default" or interface in (own, "lo") or row.get("type") in ("multicast", "unreachable"):
+            continue
+        net = ip_network(text, strict=False)
+        # A VPN's halves of everything are a default route as well.
+        if net.prefixlen > 1 and not net.is_link_local and not net.is_multicast:
+            found[net] = interface
+    return found
+
+
+def _rows(case: Case, key: str) -> list[Settings]:
+    return [row for row in case.settings.get(key) or [] if isinstance(row, dict)]
+
+
+def _net(text: str) -> Target:
+    return ip_network(text, strict=False)
+
+
+def _bare(text: str) -> str:
+    return text.split("/")[0]
+
+
+def _overlap(one: Target, other: Target) -> bool:
+    if isinstance(one, IPv4Network) and isinstance(other, IPv4Network):
+        return one.overlaps(other)
+    if isinstance(one, IPv6Network) and isinstance(other, IPv6Network):
+        # Members' /80 lies in the WAN's /64 on purpose: the longer prefix leads to them.
+        return one.overlaps(other) and not one.subnet_of(other)
+    return False
