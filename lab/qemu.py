@@ -83,7 +83,6 @@ class Options:
     memory: int = 768
     clock: str = "utc"
     seed: Path | None = None
-    program: Path | None = None  # another QEMU than this host's
 
     @property
     def monitor(self) -> Path:
@@ -93,7 +92,7 @@ class Options:
     def argv(self) -> list[str]:
         """The command line."""
         return [
-            str(self.program or PROGRAMS[self.architecture]),
+            PROGRAMS[self.architecture],
             "-name", "gateway", "-nodefaults", "-display", "none", "-no-user-config",
             *self._machine(), *self._firmware(), *self._drives(), *self._network(),
             # A file and no socket: a guest whose console nobody reads would stop at its next line.

@@ -15,7 +15,7 @@ import xml.etree.ElementTree as ElementTree
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests import access_point, emulator, kernel
+from tests import access_point, kernel
 from tests.conftest import ROOT
 
 REPORTS = ROOT / "out" / "tests"
@@ -78,12 +78,10 @@ def prepared(zerotier: Path | None, tiers: list[str], soak: bool) -> dict[str, l
     """Each tier's options for pytest; what they name is made or downloaded here, outside the sandbox."""
     images = build_once(zerotier, soak)
     given = {tier: [] if tier == "unit" else list(images) for tier in tiers}
-    if "qemu" in given:
+    if "qemu" in given and not soak:
         given["qemu"] += ["--hostapd", str(access_point.download(REPORTS))]
         for name in kernel.OTHERS:
             given["qemu"] += [f"--kernel-{name}", str(kernel.download(name, REPORTS))]
-        if soak:
-            given["qemu"] += ["--qemu-arm", str(emulator.find(REPORTS))]
     return given
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import hypothesis
 import pytest
 
-from tests import access_point, emulator, kernel
+from tests import access_point, kernel
 
 ROOT = Path(__file__).resolve().parent.parent
 # The same cases each time, and as long as they take: machines differ.
@@ -28,7 +28,6 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--arm-image", type=Path, help="a built vps-arm64 image (default: build it)")
     parser.addoption("--pi-image", type=Path, help="a built rpi-arm64 image (default: build it)")
     parser.addoption("--hostapd", type=Path, help="hostapd for arm64 (default: download it)")
-    parser.addoption("--qemu-arm", type=Path, help="a qemu-system-aarch64 of QEMU 10 (default: find one)")
     for name in kernel.OTHERS:
         parser.addoption(f"--kernel-{name}", type=Path, help="another kernel for it (default: download one)")
 
@@ -96,10 +95,3 @@ def hostapd(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     """The program that makes an access point, for arm64."""
     given: Path | None = request.config.getoption("--hostapd")
     return (given or access_point.download(tmp_path_factory.mktemp("hostapd"))).resolve()
-
-
-@pytest.fixture(scope="session")
-def qemu_arm(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A `qemu-system-aarch64` of QEMU 10 or later."""
-    given: Path | None = request.config.getoption("--qemu-arm")
-    return (given or emulator.find(tmp_path_factory.mktemp("emulator"))).resolve()

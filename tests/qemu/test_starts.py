@@ -164,10 +164,10 @@ def test_a_card_that_imagers_wizard_has_written(world: World, make: Make, pi_ima
 
 
 @pytest.mark.soak
-def test_a_board_in_raspi3b(world: World, make: Make, pi_image: Path, qemu_arm: Path) -> None:
+def test_a_board_in_raspi3b(world: World, make: Make, pi_image: Path) -> None:
     """A Raspberry Pi 3 B's device tree, card slot and USB: DHCP, a login prompt, and it is a gateway."""
     nwid = world.controller.create_network(**LIVED_IN)
-    gateway = make(world.config(nwid), image=pi_image, firmware=BOARD, program=qemu_arm)
+    gateway = make(world.config(nwid), image=pi_image, firmware=BOARD)
     gateway.start()
     assert gateway.expect(READY, never=FAILED)["network"] == nwid
     retry(lambda: want("login:" in gateway.console_text(), "no login prompt"), 120, "the login prompt")
