@@ -258,6 +258,25 @@ def comes_back(scene: Scene) -> str:
     return f"{node} again after {match['seconds']} s, no API call"
 
 
+def leaves_as_it_came(scene: Scene) -> str:
+    """`ztgate withdraw`: the network and its members are what they were before the gateway came."""
+    shell, token = scene.world.shell(), scene.world.work / "token"
+    token.write_text(scene.token)
+    shell.put(token, "/run/token")
+    retry(lambda: shell.run("ztgate withdraw --token-file /run/token", timeout=300), 60, "withdrawing")
+    now, before = scene.snapshot(), scene.before
+    changed = [key for key in before["network"] if now["network"].get(key) != before["network"][key]]
+    want(
+        set(changed) <= {"revision"},
+        f"otherwise than before: {[(k, now['network'].get(k)) for k in changed]}",
+    )
+    want(set(now["members"]) == set(before["members"]), f"members: {sorted(now['members'])}")
+    for node, member in before["members"].items():
+        for key in ("authorized", "name", "ipAssignments", "noAutoAssignIps", "activeBridge"):
+            want(now["members"][node].get(key) == member.get(key), f"member {node}: {key}")
+    return f"{len(before['network']['routes'])} routes, {len(before['members'])} members, as before"
+
+
 @dataclass(frozen=True)
 class Check:
     """A verdict's name in the report, and what finds it."""
@@ -284,6 +303,8 @@ CHECKS = (
     Check("the token is gone", token_is_gone),
     Check("comes back after a power cut", comes_back),
 )
+# Last of all: after it there is no gateway.
+LEAVING = Check("withdraws without a trace", leaves_as_it_came)
 
 
 def want(holds: bool, otherwise: str) -> None:

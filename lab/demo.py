@@ -16,7 +16,7 @@ from rich.live import Live
 from rich.table import Table
 
 from lab import disk, process, sandbox
-from lab.checks import CHECKS, Check, Scene
+from lab.checks import CHECKS, LEAVING, Check, Scene
 from lab.errors import LabError
 from lab.world import World
 
@@ -83,7 +83,9 @@ def build(options: argparse.Namespace) -> argparse.Namespace:
 
 def show(options: argparse.Namespace) -> int:
     """Run the checks with a live table, write the report, and return the exit status."""
-    verdicts = [Verdict(check.name) for check in CHECKS]
+    # Who wants to walk in wants a gateway there.
+    checks = CHECKS if options.keep else (*CHECKS, LEAVING)
+    verdicts = [Verdict(check.name) for check in checks]
     console = Console()
     work = OUT / "work"
     process.run(["rm", "-rf", work])
@@ -91,7 +93,7 @@ def show(options: argparse.Namespace) -> int:
     times: Json = {"build": round(time.time() - options.since, 1)}
     with World(image, options.zerotier, work) as world:
         scene = Scene(world, options.door)
-        watch(console, verdicts, judge(scene, CHECKS, verdicts))
+        watch(console, verdicts, judge(scene, checks, verdicts))
         times |= {
             "total": round(time.time() - options.since, 1),
             "ready": float(scene.ready.get("seconds", 0)),

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from lab.checks import CHECKS, Check, Scene, want
+from lab.checks import CHECKS, LEAVING, Check, Scene, want
 from lab.retry import retry
 from lab.world import World, echo_url
 
@@ -74,3 +74,7 @@ def test_link_lost_and_found(scene: Scene) -> None:
 def test_a_kernel_update_boots(scene: Scene, other_kernels: dict[str, Path]) -> None:
     """The package makes the initrd here and moves the links; the boot loader takes the new kernel."""
     update_kernel(scene, other_kernels["vps-amd64"])
+
+
+def test_it_withdraws_without_a_trace(scene: Scene) -> None:
+    assert LEAVING.run(scene)
