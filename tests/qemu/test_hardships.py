@@ -62,7 +62,8 @@ def test_a_board_that_hangs_is_reset(world: World, make: Make, pi_image: Path) -
     gateway.start()
     gateway.expect(READY, never=FAILED)
     shell = world.shell()
-    retry(lambda: want("active" in shell.run("wdctl"), "it is not armed"), 60, "the watchdog")
+    state = "/sys/class/watchdog/watchdog0/state"
+    retry(lambda: want(shell.run(f"cat {state}").strip() == "active", "it is not armed"), 60, "the watchdog")
     shell.run("sync; sysctl -qw kernel.panic=0; (sleep 1; echo c > /proc/sysrq-trigger) > /dev/null 2>&1 &")
     gateway.expect(PANIC)
     assert gateway.expect(READY, never=FAILED)["network"] == nwid
