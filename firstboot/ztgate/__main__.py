@@ -6,6 +6,7 @@ import argparse
 import json
 import logging
 import os
+import resource
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,6 +14,7 @@ from pathlib import Path
 from . import __version__
 from .errors import ZtgateError
 from .machine import Machine
+from .secret import Secret
 
 
 def parser() -> argparse.ArgumentParser:
@@ -50,6 +52,8 @@ def parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; errors are printed here and nowhere else."""
     options = parser().parse_args(argv)
+    # A crash would leave the memory, and the token in it, on the disk.
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     level = logging.DEBUG if getattr(options, "verbose", False) else logging.INFO
     logging.basicConfig(level=level, format="%(message)s", stream=sys.stdout)
     logging.getLogger("urllib3").setLevel(logging.WARNING)
@@ -98,18 +102,25 @@ def _run(options: argparse.Namespace) -> int:
     return 0 if status.get("state") == "ready" else 1
 
 
-def _token(options: argparse.Namespace) -> str | None:
+def _token(options: argparse.Namespace) -> Secret | None:
     """A token from a file or standard input: never from the command line, where everybody could read it."""
     name = getattr(options, "token_file", None)
     if name is None:
         return None
+    from . import config, textfile
+
+    # Its name is not repeated: who takes --token-file for --token types the token there.
     try:
-        text = sys.stdin.readline() if name == "-" else Path(name).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ZtgateError(f"--token-file {name}: {getattr(error, 'strerror', 'it is no text')}") from None
-    if not text.strip():
-        raise ZtgateError(f"--token-file {name}: it is empty", "put the controller's API token into it")
-    return text.strip()
+        content = sys.stdin.buffer.readline() if name == "-" else Path(name).read_bytes()
+    except OSError as error:
+        raise ZtgateError(
+            f"--token-file: {error.strerror}", "name a file with the token in it, or -"
+        ) from None
+    text = textfile.decode(content, "--token-file").strip()
+    if not config.is_token(text):
+        what = "it is empty" if not text else "one token in one line is needed"
+        raise ZtgateError(f"--token-file: {what}", "put the controller's API token into it, and nothing else")
+    return Secret(text)
 
 
 if __name__ == "__main__":

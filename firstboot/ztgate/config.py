@@ -5,17 +5,18 @@ from __future__ import annotations
 import ipaddress
 import json
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from . import formats, validate, yamltext
+from .secret import Secret
 
 SCHEMA_FILE = Path(__file__).parent.parent / "gateway.schema.json"
 # The network of gateway.yaml.example.
 PLACEHOLDER = "0" * 16
-# What a discarded token looks like: same length, still a plain YAML scalar. Written by ztgate.secrets.
+# What a discarded token looks like: same length, still a plain YAML scalar. Written by steps.drop_token.
 DISCARDED = re.compile(r"discarded-*|-+")
 
 
@@ -25,13 +26,10 @@ class Controller:
 
     kind: str
     url: str
-    token: str | None
+    token: Secret | None
     token_file: str | None
     token_after_setup: str
     ca_file: str | None
-
-    def __repr__(self) -> str:
-        return f"Controller(kind={self.kind!r}, url={self.url!r}, token={'set' if self.token else 'none'})"
 
 
 @dataclass(frozen=True)
@@ -83,7 +81,7 @@ class Wifi:
     """A wireless network to be a member of; password is None for an open one, country may be ""."""
 
     ssid: bytes
-    password: str | None = field(repr=False)
+    password: Secret | None
     country: str
     hidden: bool
 
@@ -124,6 +122,12 @@ def schema() -> dict[str, Any]:
     """gateway.schema.json."""
     data: dict[str, Any] = json.loads(SCHEMA_FILE.read_text(encoding="utf-8"))
     return data
+
+
+def is_token(text: str) -> bool:
+    """Whether text can be a controller's token."""
+    pattern: str = schema()["properties"]["controller"]["properties"]["token"]["pattern"]
+    return re.search(pattern, text) is not None
 
 
 def load(text: str, name: str, *, validated: bool = False) -> Config:
@@ -218,7 +222,7 @@ def _build_controller(data: dict[str, Any]) -> Controller:
     return Controller(
         kind=kind,
         url=url,
-        token=None if token is None or DISCARDED.fullmatch(token) else token,
+        token=None if token is None or DISCARDED.fullmatch(token) else Secret(token),
         token_file=data["token-file"],
         token_after_setup=data["token-after-setup"],
         ca_file=data["ca-file"],
@@ -228,7 +232,8 @@ def _build_controller(data: dict[str, Any]) -> Controller:
 def _build_wifi(data: dict[str, Any]) -> Wifi | None:
     if data["ssid"] is None:
         return None
-    return Wifi(data["ssid"].encode(), data["password"], data["country"].upper(), data["hidden"])
+    password = None if data["password"] is None else Secret(data["password"])
+    return Wifi(data["ssid"].encode(), password, data["country"].upper(), data["hidden"])
 
 
 def _address(text: str | None) -> ipaddress.IPv4Address | None:

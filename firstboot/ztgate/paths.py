@@ -39,6 +39,8 @@ class Paths:
         self.zerotier_home = root / "var/lib/zerotier-one"
         # The last one is what Raspberry Pi Imager puts on the card.
         self.cloud_copies = (root / "var/lib/cloud", root / "run/cloud-init", self.fat / "user-data")
+        # They quote the lines around a mistake in the user data.
+        self.cloud_logs = (root / "var/log/cloud-init.log", root / "var/log/cloud-init-output.log")
         self.cloud_begun = root / "run/cloud-init/status.json"
         self.cloud_result = root / "run/cloud-init/result.json"
         self.cloud_disabled = root / "etc/cloud/cloud-init.disabled"

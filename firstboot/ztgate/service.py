@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import logging
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
@@ -14,6 +15,7 @@ from .configfile import Found
 from .controllers.open import open_controller
 from .errors import WaitingError, ZtgateError
 from .machine import Machine
+from .secret import Secret, hidden
 from .steps import wifi as steps_wifi
 from .wait import pauses
 
@@ -22,7 +24,7 @@ log = logging.getLogger("ztgate")
 READY, FAILED, WAITING = 0, 1, 3
 
 
-def apply(machine: Machine, *, once: bool, token: str | None = None) -> int:
+def apply(machine: Machine, *, once: bool, token: Secret | None = None) -> int:
     """The exit status; with once=True a single round. A given token takes the configured one's place."""
 
     def round_() -> None:
@@ -41,7 +43,7 @@ def apply(machine: Machine, *, once: bool, token: str | None = None) -> int:
     return _until_done(machine, round_, once=once)
 
 
-def withdraw(machine: Machine, *, token: str | None = None) -> int:
+def withdraw(machine: Machine, *, token: Secret | None = None) -> int:
     """Undo at the controller what this gateway did there; the exit status."""
 
     def round_() -> None:
@@ -60,7 +62,7 @@ def withdraw(machine: Machine, *, token: str | None = None) -> int:
     return _until_done(machine, round_, once=True)
 
 
-def _with_token(found: Found, token: str | None) -> Found:
+def _with_token(found: Found, token: Secret | None) -> Found:
     if token is None:
         return found
     controller = replace(found.config.controller, token=token)
@@ -87,9 +89,12 @@ def _until_done(machine: Machine, round_: Callable[[], None], *, once: bool) -> 
                 with suppress(OSError):
                     report.failed(machine, f"{error.filename or 'system'}: {error.strerror}", "df -h; dmesg")
                 return FAILED
-            except (ValueError, KeyError, TypeError) as error:
-                log.exception("this should not have happened")
-                what = f"{type(error).__name__}: {error}"
+            except Exception as error:
+                # What it says was written by somebody else, who may have looked at the token.
+                log.error(
+                    "this should not have happened\n%s", hidden("".join(traceback.format_exception(error)))
+                )
+                what = hidden(f"{type(error).__name__}: {error}")
                 report.failed(machine, f"unexpected: {what}", "journalctl -u ztgate shows where")
                 return FAILED
             return READY

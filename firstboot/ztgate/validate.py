@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from . import formats
 from .errors import ZtgateError
+from .secret import SHOWN
 from .yamltext import Document, Path, Problem, Schema
 
 if TYPE_CHECKING:
@@ -22,6 +24,10 @@ _TYPE_WORDS = {
     "array": "a list: lines that begin with `- `",
     "null": "nothing",
 }
+
+# Not compiled here: that takes a slow board its time, and is seldom needed.
+_SUSPECT = r"(?s)[^/:\s]{20,}|.*[@?].*"
+_PLAIN_KEY = r"[A-Za-z0-9_.-]{1,19}"
 
 
 def check(document: Document, schema: Schema, name: str) -> None:
@@ -87,12 +93,21 @@ def _unknown_key(key: str, path: Path, error: ValidationError, document: Documen
     known = list(error.schema["properties"]) if isinstance(error.schema, dict) else []
     near = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
     hint = f"did you mean `{near[0]}`?" if near else f"known here: {', '.join(known)}"
-    return (document.line((*path, key)), f"{dotted((*path, key))}: unknown key; {hint}", hint)
+    # `{token abc}` and `{abc}` are keys too, to YAML.
+    plain = bool(re.fullmatch(_PLAIN_KEY, key)) and (bool(near) or not _holds_secret(error.schema))
+    shown = dotted((*path, key if plain else SHOWN))
+    return (document.line((*path, key)), f"{shown}: unknown key; {hint}", hint)
+
+
+def _holds_secret(schema: object) -> bool:
+    """Whether a value right below a section is a secret."""
+    below = schema.get("properties", {}) if isinstance(schema, dict) else {}
+    return any(part.get("x-secret") for part in below.values())
 
 
 def _wrong_value(error: ValidationError, schema: dict[str, Any]) -> str:
     value = error.instance
-    typed = "the value" if _is_secret(schema) else f"`{value}`"
+    typed = "the value" if _is_secret(schema) or may_be_secret(str(value)) else f"`{value}`"
     if _rule(error) == "type":
         wanted = schema["type"] if isinstance(schema["type"], list) else [schema["type"]]
         words = " or ".join(_TYPE_WORDS[kind] for kind in wanted if kind != "null")
@@ -113,6 +128,11 @@ def _wrong_value(error: ValidationError, schema: dict[str, Any]) -> str:
     if isinstance(value, str) and "PRIVATE KEY" in value:
         return "this is a private key; it must never leave your computer"
     return f"{typed} is not {schema['x-what']}" if "x-what" in schema else str(error.message)
+
+
+def may_be_secret(value: str) -> bool:
+    """Whether a value may be a token in the wrong line, or a URL with one: then it is not repeated."""
+    return re.fullmatch(_SUSPECT, value) is not None
 
 
 def _is_secret(schema: dict[str, Any]) -> bool:

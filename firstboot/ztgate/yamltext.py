@@ -127,8 +127,10 @@ class _Reader:
         for key_node, value_node in node.value:
             key = key_node.value if isinstance(key_node, yaml.ScalarNode) else "?"
             self._slip(key_node, slips.in_key(key, self.schema))
-            where = ".".join(map(str, (*path, key)))
             if key in result:
+                if key not in properties:
+                    continue  # named as unknown already
+                where = ".".join(map(str, (*path, key)))
                 first = self.lines[(*path, key)]
                 self.problems.append(
                     (_line(key_node), f"{where}: given twice", f"line {first} has it already")

@@ -27,7 +27,7 @@ def open_controller(
         )
     kind = KINDS[settings.kind]
     ca_file = _ca_file(settings.ca_file, paths) if settings.ca_file else None
-    headers = kind.headers(settings.token)
+    headers = kind.headers(settings.token.reveal())
     return kind(Api(settings.url, headers, ca_file=ca_file, clock=clock, say=say))
 
 

@@ -10,6 +10,7 @@ import yaml
 from .. import store
 from ..config import Wifi
 from ..paths import Paths
+from ..secret import Secret
 
 Probe = Callable[..., tuple[int, str]]
 
@@ -73,7 +74,8 @@ def _mapping(data: Any, key: str = "") -> dict[Any, Any]:
 
 def _network(ssid: str, settings: dict[Any, Any], country: str) -> Wifi:
     password = settings.get("password") or _mapping(settings, "auth").get("password")
-    return Wifi(_octets(ssid), str(password) if password else None, country, bool(settings.get("hidden")))
+    secret = Secret(str(password)) if password else None
+    return Wifi(_octets(ssid), secret, country, bool(settings.get("hidden")))
 
 
 def _octets(ssid: str) -> bytes:

@@ -15,6 +15,7 @@ from .. import config, configfile, store, textfile
 from ..actions import Action, Overwrite, WriteFile
 from ..errors import WaitingError, ZtgateError
 from ..machine import Machine
+from ..secret import Secret
 
 PATIENCE = 180.0  # seconds for cloud-init; it may have failed for good
 LARGEST = 32 * 1024 * 1024  # bytes; cloud-init's copies are far smaller
@@ -72,13 +73,13 @@ def run(machine: Machine, settings: config.Controller) -> str:
         return "absent"
     if settings.token_after_setup == "keep":
         return "kept"
-    paths = machine.paths
+    paths, token = machine.paths, settings.token.reveal()
     _let_cloud_init_finish(machine)
     # Who is told that gateway.yaml.txt is a wrong name may copy it instead of renaming it.
     typed = [*paths.configs, *configfile.misnamed(paths)]
-    files = dict(_read([*typed, *_below(paths.cloud_copies)]))
-    from_cloud = any(path not in typed and edits(c, settings.token) for path, c in files.items())
-    machine.do(plan(files, settings.token))
+    files = dict(_read([*typed, *_below(paths.cloud_copies + paths.cloud_logs)]))
+    from_cloud = any(path not in typed and edits(c, token) for path, c in files.items())
+    machine.do(plan(files, token))
     _check(machine, settings.token)
     if from_cloud or paths.cloud_config.exists():
         _disable_cloud_init(machine)
@@ -108,7 +109,7 @@ def _let_cloud_init_finish(machine: Machine) -> None:
         machine.wait(check, PATIENCE)
 
 
-def _check(machine: Machine, token: str) -> None:
+def _check(machine: Machine, token: Secret) -> None:
     """A token that was written with YAML escapes is found by no search of bytes."""
     for path in machine.paths.configs:
         content = store.read_bytes(path)
@@ -116,7 +117,7 @@ def _check(machine: Machine, token: str) -> None:
             raise ZtgateError(f"the token is still in {path}", "write it as one plain word, without escapes")
 
 
-def _says(content: bytes, token: str) -> bool:
+def _says(content: bytes, token: Secret) -> bool:
     """Whether a configuration's token is this one; a file that nobody can read says nothing."""
     with contextlib.suppress(ZtgateError):
         text = textfile.decode(content, "")

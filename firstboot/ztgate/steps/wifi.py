@@ -30,13 +30,14 @@ def render(networks: tuple[Wifi, ...], paths: Paths) -> str:
     lines += [f"country={network.country}" for network in networks[:1] if network.country]
     for network in networks:
         lines += ["network={", f"\tssid={network.ssid.hex()}", f"\tscan_ssid={int(network.hidden)}"]
-        if network.password is None:
+        password = network.password.reveal() if network.password else ""
+        if not password:
             lines.append("\tkey_mgmt=NONE")
-        elif KEY.fullmatch(network.password):
-            lines += ["\tkey_mgmt=WPA-PSK", f"\tpsk={network.password}"]
+        elif KEY.fullmatch(password):
+            lines += ["\tkey_mgmt=WPA-PSK", f"\tpsk={password}"]
         else:
             lines += ["\tkey_mgmt=WPA-PSK WPA-PSK-SHA256 SAE", "\tieee80211w=1"]
-            lines.append(f'\tpsk="{network.password}"')
+            lines.append(f'\tpsk="{password}"')
         lines.append("}")
     return "\n".join(lines) + "\n"
 

@@ -7,6 +7,7 @@ import pytest
 from ztgate import config, configfile, reconcile, report, service
 from ztgate.errors import WaitingError
 from ztgate.machine import Machine
+from ztgate.secret import Secret
 
 from tests.unit.editors import EDITORS
 
@@ -42,7 +43,7 @@ def test_every_editors_file_is_read(tmp_path: Path, editor: str) -> None:
     made = machine(tmp_path)
     put(made, EDITORS[editor](f"# für uns\n\n{GOOD}gateway: {{mtu: 1300}}\n"))
     read = found(made).config
-    assert (read.network, read.controller.token, read.gateway.mtu) == (NETWORK, TOKEN, 1300)
+    assert (read.network, read.controller.token, read.gateway.mtu) == (NETWORK, Secret(TOKEN), 1300)
 
 
 @pytest.mark.parametrize("editor", EDITORS)
@@ -197,7 +198,7 @@ def test_the_example_is_valid_once_it_is_filled_in() -> None:
     text = EXAMPLE.decode("ascii")  # every editor shows that as it is
     filled = text.replace(config.PLACEHOLDER, NETWORK).replace('""', f'"{TOKEN}"', 1)
     read = config.load(filled, "gateway.yaml.example")
-    assert (read.network, read.controller.token) == (NETWORK, TOKEN)
+    assert (read.network, read.controller.token) == (NETWORK, Secret(TOKEN))
     # What is commented out is right as well: it is what people uncomment.
     for key, words in re.findall(r"(\w+): \S+ +# (\w[\w-]+ \| .*)\r", text):
         kinds = [

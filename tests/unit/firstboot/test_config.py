@@ -7,6 +7,7 @@ import pytest
 from ztgate import config
 from ztgate.config import AllowRule
 from ztgate.errors import ZtgateError
+from ztgate.secret import Secret
 
 NET = "network: 8056c2e21c000001\n"
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIHyVnXY8bQ0mS9pTqvYwXc7l2kJrUe5oGdN4aFhZt3Ri you@laptop"
@@ -35,7 +36,7 @@ zerotier: {{moons: [deadbeef00], planet: AQID}}
 """
     read = config.load(text, "g")
     assert read.network == "8056c2e21c000001"
-    assert (read.controller.url, read.controller.token) == ("http://10.0.0.5:9993", "secret-1")
+    assert (read.controller.url, read.controller.token) == ("http://10.0.0.5:9993", Secret("secret-1"))
     assert (read.gateway.address, read.gateway.takeover) == (IPv4Address("10.66.0.1"), True)
     assert read.ipv6.prefix == IPv6Network("2600:db8:0:1::/64")
     assert read.ipv6.subnet == 0x10, "not the number ten"

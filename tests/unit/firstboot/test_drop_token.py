@@ -39,7 +39,7 @@ def test_the_file_stays_valid(tmp_path: Path, text: str) -> None:
     assert token and drop_token.run(made, settings(text)) == "discarded"
     after = made.paths.fat_config.read_bytes()
     assert len(after) == len(before) and made.paths.fat_config.stat().st_ino == node, "overwritten in place"
-    assert token.encode() not in after
+    assert token.reveal().encode() not in after
     assert settings(after.decode()).token is None
     assert drop_token.run(made, settings(after.decode())) == "absent"
 
@@ -104,6 +104,8 @@ def test_copies_of_cloud_init(tmp_path: Path) -> None:
     (cloud / "obj.pkl").write_bytes(pickle.dumps({"user": GOOD, "other": "kept"}))
     (run / "combined.json").write_bytes(base64.b64encode(b"ab" + GOOD.encode()))
     (cloud / "wrapped").write_bytes(base64.encodebytes(b"x" + GOOD.encode()))
+    (tmp_path / "var/log").mkdir()
+    (tmp_path / "var/log/cloud-init.log").write_text(f'Failed loading yaml blob:\n    token: "{TOKEN}\n')
     (cloud / "untouched").write_text("nothing here")
     (cloud / "link").symlink_to("/etc/passwd")
 

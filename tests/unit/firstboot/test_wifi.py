@@ -11,6 +11,7 @@ from ztgate.errors import WaitingError, ZtgateError
 from ztgate.facts import wan
 from ztgate.facts import wifi as facts
 from ztgate.paths import Paths
+from ztgate.secret import Secret
 from ztgate.steps import wifi
 
 from .support import GOOD, FakeController, found, machine
@@ -47,9 +48,12 @@ def lines(*networks: Wifi) -> list[str]:
 @pytest.mark.parametrize(
     ("network", "wanted"),
     [
-        (Wifi(b"attic", "correct horse", "DE", False), ["country=DE", 'psk="correct horse"', "ieee80211w=1"]),
-        (Wifi(b"attic", 'a "quoted" one', "DE", False), ['psk="a "quoted" one"']),
-        (Wifi(b"attic", KEY, "DE", False), [f"psk={KEY}", "key_mgmt=WPA-PSK"]),
+        (
+            Wifi(b"attic", Secret("correct horse"), "DE", False),
+            ["country=DE", 'psk="correct horse"', "ieee80211w=1"],
+        ),
+        (Wifi(b"attic", Secret('a "quoted" one'), "DE", False), ['psk="a "quoted" one"']),
+        (Wifi(b"attic", Secret(KEY), "DE", False), [f"psk={KEY}", "key_mgmt=WPA-PSK"]),
         (Wifi(b"attic", None, "DE", False), ["key_mgmt=NONE", "scan_ssid=0"]),
         (Wifi(b'}\n"', None, "", True), ["ssid=7d0a22", "scan_ssid=1"]),
     ],
@@ -59,7 +63,7 @@ def test_wpa_supplicant_is_told(network: Wifi, wanted: list[str]) -> None:
 
 
 def test_a_key_cannot_do_wpa3() -> None:
-    assert "SAE" not in " ".join(lines(Wifi(b"attic", KEY, "DE", False)))
+    assert "SAE" not in " ".join(lines(Wifi(b"attic", Secret(KEY), "DE", False)))
 
 
 @pytest.mark.parametrize(
@@ -93,7 +97,7 @@ def test_what_imagers_wizard_wrote_is_taken(tmp_path: Path) -> None:
     paths = Paths(tmp_path)
     paths.fat.mkdir(parents=True)
     paths.network_config.write_text(WIZARD)
-    assert facts.of_wizard(paths) == (Wifi("café".encode(), KEY, "GB", True),)
+    assert facts.of_wizard(paths) == (Wifi("café".encode(), Secret(KEY), "GB", True),)
     assert wifi.wanted(Wifi(b"attic", None, "DE", False), paths) == wifi.render(
         (Wifi(b"attic", None, "DE", False),), paths
     ), "gateway.yaml comes first"
@@ -106,7 +110,7 @@ def test_what_imagers_wizard_wrote_is_taken(tmp_path: Path) -> None:
         ("network: {wifis: {wlan0: {access-points: {home: null}}}}", (Wifi(b"home", None, "", False),)),
         (
             "wifis: {wlan0: {access-points: {café: {auth: {password: 12345678}}}}}",
-            (Wifi("café".encode(), "12345678", "", False),),
+            (Wifi("café".encode(), Secret("12345678"), "", False),),
         ),
         ("network: {ethernets: {eth0: {dhcp4: true}}}", ()),
         ("network: [", ()),

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from ztgate import reconcile, report, service
 from ztgate.machine import Machine
+from ztgate.secret import Secret
 
 from .support import GOOD, NODE, TOKEN, FakeController, machine
 
@@ -46,7 +47,7 @@ def made(tmp_path: Path, controller: FakeController) -> Machine:
 
 def test_the_network_is_as_it_was(made: Machine, controller: FakeController) -> None:
     assert controller.settings != USED
-    assert service.withdraw(made, token=TOKEN) == service.READY
+    assert service.withdraw(made, token=Secret(TOKEN)) == service.READY
     assert controller.settings == USED
     assert controller.rows == {"54f03b7f83": PHONE}
 
@@ -60,7 +61,7 @@ def test_default_routes_go_before_ranges(made: Machine, controller: FakeControll
         seen.append([row["target"] for row in controller.settings["routes"]])
 
     controller.write_network = watched  # type: ignore[method-assign]
-    service.withdraw(made, token=TOKEN)
+    service.withdraw(made, token=Secret(TOKEN))
     first, *_, last = seen
     assert "::/0" not in first and "0.0.0.0/0" not in first
     assert "2600:db8:0:1:ff::/80" in first, "members still have addresses of it"
@@ -72,19 +73,19 @@ def test_a_member_that_was_there_before_stays(tmp_path: Path, controller: FakeCo
     made = machine(tmp_path, controller, text=TAKEOVER)
     service.apply(made, once=True)
     assert controller.rows[NODE]["authorized"]
-    service.withdraw(made, token=TOKEN)
+    service.withdraw(made, token=Secret(TOKEN))
     assert controller.rows[NODE] | {"noAutoAssignIps": False} == {
         "authorized": False, "name": "to be", "ipAssignments": [], "noAutoAssignIps": False,
     }  # fmt: skip
 
 
 def test_it_stays_away_until_it_is_registered(made: Machine, controller: FakeController) -> None:
-    service.withdraw(made, token=TOKEN)
+    service.withdraw(made, token=Secret(TOKEN))
     calls = controller.calls
     assert service.apply(made, once=True) == service.READY
     assert controller.calls == calls
     assert report.read(made)["state"] == "withdrawn"
-    assert service.apply(made, once=True, token=TOKEN) == service.READY
+    assert service.apply(made, once=True, token=Secret(TOKEN)) == service.READY
     assert report.read(made)["state"] == "ready"
     assert NODE in controller.rows
 
@@ -93,7 +94,7 @@ def test_a_dry_run_shows_and_changes_nothing(made: Machine, controller: FakeCont
     before = deepcopy((controller.settings, controller.rows))
     dry = Machine(made.paths, dry_run=True, clock=made.clock, probe=made.probe)
     dry.service.call = made.service.call  # type: ignore[method-assign]
-    assert service.withdraw(dry, token=TOKEN) == service.READY
+    assert service.withdraw(dry, token=Secret(TOKEN)) == service.READY
     assert any("delete member" in str(action) for action in dry.performed)
     assert (controller.settings, controller.rows) == before
 
