@@ -10,6 +10,7 @@ from pathlib import Path
 
 from builder import host, venv
 from builder.errors import BuildError
+from builder.run import TOKEN
 
 ROOT = Path(__file__).resolve().parent
 # Third-party modules are imported by the verbs themselves: before .venv is there, there are none.
@@ -18,11 +19,15 @@ ROOT = Path(__file__).resolve().parent
 def main(argv: list[str]) -> int:
     """One command line to an exit status; the only place where errors are printed."""
     options = parse(argv)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # an exception, so that everything is tidied up
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is not signal.SIG_IGN:  # nohup
+            signal.signal(number, lambda n, _: sys.exit(128 + n))  # an exception: everything is tidied up
     try:
         if not venv.inside(ROOT):
             host.ensure_venv_module(say)
             venv.enter(ROOT, venv.ensure(ROOT, say), argv)
+        if options.verb not in (build_image, configure_image):
+            os.environ.pop(TOKEN, None)  # nobody else needs it: the lab hands its environment on
         return int(options.verb(options) or 0)
     except BrokenPipeError:  # `./build.py list | head -1`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -140,6 +140,8 @@ def _from_csv(name: str, text: str) -> Iterator[Entry]:
 
 def _check_columns(name: str, columns: list[str]) -> None:
     known = ["file", *gateway_config.keys()]
+    if not set(columns) & set(known):  # what stands there may be a gateway's, and its token with it
+        raise BuildError(f"{name}:1: no header: none of the columns is known", f"known: {', '.join(known)}")
     for column in columns:
         if column not in known:
             near = difflib.get_close_matches(column, known, n=1)

@@ -6,7 +6,6 @@ import json
 import os
 import re
 import sys
-import tempfile
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,7 +13,7 @@ import yaml
 
 from builder import blockdev, partitions
 from builder.errors import BuildError
-from builder.run import CommandError, run, which
+from builder.run import TOKEN, CommandError, run, which
 
 # The one import from the appliance's side, so that gateway.yaml has one reader.
 FIRSTBOOT = Path(__file__).resolve().parent.parent / "firstboot"
@@ -22,13 +21,12 @@ if str(FIRSTBOOT) not in sys.path:
     sys.path.insert(0, str(FIRSTBOOT))
 
 from ztgate import config as ztgate_config  # noqa: E402
-from ztgate import textfile, yamltext  # noqa: E402
+from ztgate import textfile, validate, yamltext  # noqa: E402
 from ztgate.errors import ZtgateError  # noqa: E402
 
 NAME = "gateway.yaml"
 UNFINISHED = "gateway.new"
 LABEL = "ZTGATE"
-TOKEN = "ZTGATE_TOKEN"
 LIMIT = 1 << 20  # bytes; a planet and some moons are a few kilobytes
 
 
@@ -144,6 +142,10 @@ def _empty(node: yaml.Node) -> bool:
 
 def _from_file(name: str, directory: Path) -> str:
     path = directory / Path(name).expanduser()
+    if validate.may_be_secret(name) and not path.exists():
+        raise BuildError(
+            "controller.token-file: there is no such file", "a token itself is the value of `token:`"
+        )
     try:
         secret = textfile.decode(path.read_bytes(), path.name).strip()
     except (OSError, ZtgateError) as e:
@@ -171,11 +173,9 @@ def put(image: Path, offset: int, text: str) -> None:
     if image.is_file():
         image.chmod(0o600)  # before the token is in it
     drive = f"{image}@@{offset}"
-    with tempfile.TemporaryDirectory() as scratch:
-        source = Path(scratch) / UNFINISHED
-        source.touch(mode=0o600)
-        source.write_text(text, encoding="utf-8")
-        _mtools("mcopy", "-o", "-i", drive, source, f"::{UNFINISHED}")
+    _forget(image, offset, UNFINISHED)  # of a run that was killed
+    # Through a pipe: a temporary file would outlive a kill, and be found in free blocks afterwards.
+    _mtools("mcopy", "-o", "-i", drive, "-", f"::{UNFINISHED}", stdin=text.encode())
     _forget(image, offset, NAME)
     _mtools("mren", "-i", drive, f"::{UNFINISHED}", f"::{NAME}")
 
@@ -234,8 +234,8 @@ def _forget(image: Path, offset: int, name: str) -> None:
     _mtools("mdel", "-i", drive, f"::{name}")
 
 
-def _mtools(program: str, *arguments: str | Path) -> str:
+def _mtools(program: str, *arguments: str | Path, stdin: bytes | None = None) -> str:
     if which(program) is None:
         raise BuildError(f"{program} is not installed", "./build.py setup installs what is missing (mtools)")
     # Without the check for a geometry of floppy disks, and without what the user's own mtools.conf says.
-    return run([program, *arguments], env={"MTOOLS_SKIP_CHECK": "1", "MTOOLSRC": "/dev/null"})
+    return run([program, *arguments], stdin=stdin, env={"MTOOLS_SKIP_CHECK": "1", "MTOOLSRC": "/dev/null"})

@@ -23,6 +23,8 @@ LineHook = Callable[[str], None]
 SBIN = ("/usr/local/sbin", "/usr/sbin", "/sbin")
 # Handed on when set: proxies for downloads, and where temporary files may go.
 PASSED = ("TMPDIR", "http_proxy", "https_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
+# Never handed on: it is for `configure` and `build --config` themselves.
+TOKEN = "ZTGATE_TOKEN"
 TAIL = 15  # lines of a failed tool's output that its error shows
 GRACE = 10.0  # seconds between SIGTERM and SIGKILL
 

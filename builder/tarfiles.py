@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import tarfile
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from builder.inputs import files_below
@@ -19,7 +19,7 @@ class Entry:
     """A file, link or directory that we put into a tree; everything of ours belongs to root."""
 
     mode: int
-    data: bytes = b""
+    data: bytes = field(default=b"", repr=False)  # perhaps a gateway.yaml, and its token with it
     link: str = ""
     directory: bool = False
 

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from builder.errors import BuildError
+from builder.run import TOKEN
 
 MINIMUM = (3, 11)
 REQUIREMENTS = ("requirements.txt", "requirements-dev.txt")
@@ -70,19 +71,24 @@ def _installed(root: Path) -> str:
         return ""
 
 
+def _environment() -> dict[str, str]:
+    """All that may say where pip finds packages, and how."""
+    return {name: value for name, value in os.environ.items() if name != TOKEN}
+
+
 def _works(python: Path) -> bool:
     """Whether there is a Python with pip: not after an interrupted start, nor when the system's has gone."""
     try:
-        return (
-            subprocess.run([python, "-m", "pip", "--version"], capture_output=True, check=False).returncode
-            == 0
-        )
+        argv = [str(python), "-m", "pip", "--version"]
+        return subprocess.run(argv, env=_environment(), capture_output=True, check=False).returncode == 0
     except OSError:
         return False
 
 
 def _run(argv: Sequence[str], problem: str, hint: str) -> None:
-    done = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        argv, env=_environment(), stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
+    )
     if done.returncode != 0:
         tail = "\n".join(f"    {line}" for line in (done.stdout + done.stderr).strip().splitlines()[-8:])
         raise BuildError(f"{problem}\n{tail}", hint)

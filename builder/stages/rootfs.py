@@ -6,7 +6,7 @@ import os
 import shutil
 import tarfile
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +48,7 @@ class RootfsStage:
             trees.update(tree_inputs(self.overlays / layer, f"overlays/{layer}"))
         return {
             **trees,
-            **{f"/{path}": digest(repr(entry).encode()) for path, entry in self.extra.items()},
+            **{f"/{path}": digest(repr(astuple(entry)).encode()) for path, entry in self.extra.items()},
             "values for templates": digest(repr(sorted(self.context.items())).encode()),
             "overlays": self.layers,
             "removed paths": self.remove,

@@ -136,10 +136,13 @@ def test_a_baked_in_configuration_makes_a_secret_image(
 ) -> None:
     config = tmp_path / "gateway.yaml"
     config.write_text('network: 8056c2e21c000001\ncontroller:\n  token: "baked-in-token-0001"\n')
-    words = [*command(copy, zerotier_deb, tmp_path / "out", cache), "--config", config]
-    answer = json.loads(subprocess.check_output(words, stderr=subprocess.DEVNULL))
+    words = [*command(copy, zerotier_deb, tmp_path / "out", cache), "--config", config, "--debug"]
+    done = subprocess.run(words, check=True, capture_output=True, text=True)
+    answer = json.loads(done.stdout)
     image = Path(answer["path"])
     assert answer["secret"] is True
     assert image.stat().st_mode & 0o777 == 0o600
     assert cache.stat().st_mode & 0o077 == 0
     assert b"baked-in-token-0001" in image.read_bytes()
+    manifest = Path(answer["manifest"]).read_text()
+    assert "baked-in-token-0001" not in done.stdout + done.stderr + manifest

@@ -143,6 +143,14 @@ def test_an_older_token_is_nowhere_on_it(image: Path, tmp_path: Path) -> None:
     assert "another-token-0001" in content(image)
 
 
+def test_nor_is_that_of_a_run_that_was_killed(image: Path, tmp_path: Path) -> None:
+    (tmp_path / "half").write_text(VALID)
+    run(["mcopy", "-i", f"{image}@@{OFFSET}", tmp_path / "half", f"::{gateway_config.UNFINISHED}"])
+    configure(image, put(tmp_path, "network: 8056c2e21c000001\n" + "# long\n" * 1000))
+    assert TOKEN.encode() not in image.read_bytes()
+    assert listing(image) == ["::/gateway.yaml"]
+
+
 def test_a_token_from_the_environment(image: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ZTGATE_TOKEN", TOKEN)
     configure(image, put(tmp_path, "# mine\nnetwork: 8056c2e21c000001\n"))
@@ -231,6 +239,6 @@ def test_no_configuration(image: Path, tmp_path: Path) -> None:
 
 def test_no_mtools(image: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(gateway_config, "which", lambda _: None)
-    with pytest.raises(BuildError, match="mcopy is not installed") as e:
+    with pytest.raises(BuildError, match="mshowfat is not installed") as e:
         configure(image, put(tmp_path, VALID))
     assert "setup" in e.value.hint
