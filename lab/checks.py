@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from lab import disk, topology
+from lab import disk, topology, traces
 from lab.errors import LabError
 from lab.machine import Machine
 from lab.retry import retry
@@ -233,12 +233,14 @@ def second_run_plans_nothing(scene: Scene) -> str:
 
 
 def token_is_gone(scene: Scene) -> str:
-    """After a power cut, the controller's token is nowhere on the disk, not even in free space."""
+    """It is in no log, process or state; after a power cut nowhere on the disk, not even in free space."""
+    told = traces.places(scene.world.shell(), scene.token)
+    want(not told, f"the token is in {len(told)} lines that the gateway shows")
     scene.gateway.cut_power()
     found = disk.places(scene.gateway.options.disk, scene.token, scene.world.work)
     want(not found, f"the token is on the disk, at the bytes {found}")
     want(scene.token not in scene.gateway.console_text(), "the token was on the console")
-    return f"{len(scene.token)} bytes searched for on the raw disk and the console"
+    return f"{len(scene.token)} bytes searched for on the raw disk, the console, in journal and processes"
 
 
 def comes_back(scene: Scene) -> str:

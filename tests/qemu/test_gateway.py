@@ -9,6 +9,7 @@ from lab.checks import CHECKS, LEAVING, Check, Scene, want
 from lab.retry import retry
 from lab.world import World, echo_url
 
+from .crash import crash
 from .kernel_update import update_kernel
 
 GIB = 1 << 30
@@ -78,3 +79,8 @@ def test_a_kernel_update_boots(scene: Scene, other_kernels: dict[str, Path]) -> 
 
 def test_it_withdraws_without_a_trace(scene: Scene) -> None:
     assert LEAVING.run(scene)
+
+
+def test_a_crash_leaves_no_token(scene: Scene, tmp_path: Path) -> None:
+    """Last of all: the power is cut afterwards."""
+    crash(scene, tmp_path)
