@@ -5,11 +5,12 @@ TESTS := ./build.py run python -m tests $(if $(ZEROTIER),--zerotier $(ZEROTIER))
 help:   ## show this list
 	@sed -n 's/^\([a-z]*\):.*##/  make \1\t/p' $(MAKEFILE_LIST) | expand -t 15
 	@echo "  IMAGE=rpi-arm64 takes another image for the demo"
+	@echo "  CONTROLLER=central-v2 (or central-v1, self-hosted) takes another controller for the demo"
 	@echo "  ZEROTIER=DEB tries a real zerotier-one package instead of the lab's stand-in"
 setup:  ## install what all of this needs: Debian packages, and .venv
 	./build.py setup --all
 demo:   ## build the gateway image, boot it in a virtual internet, show that it routes (KEEP=1 leaves it up)
-	./build.py demo $(if $(IMAGE),--image $(IMAGE)) $(if $(ZEROTIER),--zerotier $(ZEROTIER)) $(if $(KEEP),--keep)
+	./build.py demo $(if $(IMAGE),--image $(IMAGE)) $(if $(CONTROLLER),--door $(CONTROLLER)) $(if $(ZEROTIER),--zerotier $(ZEROTIER)) $(if $(KEEP),--keep)
 check: setup  ## lint, types and unit tests, in under a minute
 	$(TESTS) unit
 test: setup  ## everything: unit, image, netns and qemu tests

@@ -15,6 +15,7 @@ from typing import Any
 Json = dict[str, Any]
 
 OWNER = "00000000-0000-4000-8000-000000000001"
+USER = "00000000-0000-4000-8000-000000000002"  # whose token it is
 ALL_RIGHTS = {"a": True, "d": True, "m": True, "r": True}
 ONLINE = 300_000  # ms since it was last seen that a member counts as online
 
@@ -68,8 +69,8 @@ def _given(values: Mapping[str, Any], ignored: frozenset[str]) -> Json:
     return {key: value for key, value in values.items() if value is not None and key not in ignored}
 
 
-def network(stored: Json, own: Own, members: Iterable[Json], clock: int) -> Json:
-    """A network as Central shows it; ``members`` are those of `member`, for the counts."""
+def network(stored: Json, own: Own, members: Iterable[Json], clock: int, rights: Json = ALL_RIGHTS) -> Json:
+    """A network as Central shows it to USER; ``members`` are those of `member`, for the counts."""
     members = list(members)
     return {
         "id": stored["id"],
@@ -78,7 +79,7 @@ def network(stored: Json, own: Own, members: Iterable[Json], clock: int) -> Json
         "config": _network_config(stored, own),
         "description": "",
         "rulesSource": "accept;",
-        "permissions": {OWNER: ALL_RIGHTS},
+        "permissions": {OWNER: ALL_RIGHTS, USER: rights},
         "ownerId": OWNER,
         "onlineMemberCount": sum(clock - member["lastSeen"] < ONLINE for member in members),
         "authorizedMemberCount": sum(bool(member["config"].get("authorized")) for member in members),
@@ -155,9 +156,9 @@ def _sight(peer: Json | None) -> tuple[int, str | None]:
 def status(authenticated: bool, clock: int, uptime: int) -> Json:
     """The answer of ``/status``: ``user`` says whether the token is good."""
     user = {
-        "id": OWNER,
+        "id": USER,
         "orgId": "",
-        "globalPermissions": ALL_RIGHTS,
+        "globalPermissions": dict.fromkeys(ALL_RIGHTS, False),
         "displayName": "The lab",
         "email": "lab@example.net",
         "auth": {"local": "lab@example.net", "google": None, "oidc": None},

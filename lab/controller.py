@@ -1,6 +1,6 @@
-"""The network's controller: a ZeroTier node with its controller API, and Central v1 over TLS in front of it.
+"""The network's controller: a ZeroTier node with its controller API, and both Centrals in front of it.
 
-Both doors lead to the same network: what the gateway writes through one is what the members get.
+All doors lead to the same network: what the gateway writes through one is what the members get.
 """
 
 import json
@@ -16,6 +16,12 @@ from lab.retry import retry
 from lab.zerotier import Node, Package, make_moon
 
 Json = dict[str, Any]
+# By controller.kind: TCP port, path of the URL, and what lab.central is told.
+DOORS: dict[str, tuple[int, str, list[str]]] = {
+    "central-v1": (443, "/api/v1", ["--api", "v1"]),
+    "central-v2": (8444, "", ["--api", "v2"]),
+    "self-hosted": (8443, "", ["--passthrough"]),
+}
 
 
 @dataclass(frozen=True)
@@ -39,7 +45,7 @@ class Door:
 
 
 class Controller:
-    """The controller's host: the node, which is also everybody's private root, and the two doors."""
+    """The controller's host: the node, which is also everybody's private root, and the doors."""
 
     def __init__(self, host: Namespace, package: Package, work: Path) -> None:
         self.host, self.work = host, work
@@ -59,26 +65,27 @@ class Controller:
         self.node.trust(self.moon)
         self.node.start()
         self.node.api("GET", "/controller")
-        self.central = self._open("central-v1", 443, "/api/v1", secrets.token_urlsafe(24))
-        token = (self.node.home / "authtoken.secret").read_text().strip()
-        self.self_hosted = self._open("self-hosted", 8443, "", token)
+        self._doors = {kind: self._open(kind) for kind in DOORS}
 
     def door(self, kind: str) -> Door:
         """The door of that ``controller.kind``."""
-        return {"central-v1": self.central, "self-hosted": self.self_hosted}[kind]
+        return self._doors[kind]
 
-    def _open(self, kind: str, port: int, path: str, token: str) -> Door:
-        door = Door(
-            kind, f"https://{topology.CONTROLLER_NAME}:{port}{path}", token, self.work / f"{kind}.jsonl"
-        )
-        token_file = self.work / f"{kind}.token"
-        token_file.write_text(token)
-        mode: list[process.Arg] = ["--passthrough"] if kind == "self-hosted" else ["--token-file", token_file]
+    def _open(self, kind: str) -> Door:
+        port, path, words = DOORS[kind]
+        own, mode = self.node.home / "authtoken.secret", list[process.Arg](words)
+        token = own.read_text().strip()
+        if kind != "self-hosted":
+            token, token_file = secrets.token_urlsafe(24), self.work / f"{kind}.token"
+            token_file.write_text(token)
+            mode += ["--token-file", token_file]
+        url = f"https://{topology.CONTROLLER_NAME}:{port}{path}"
+        door = Door(kind, url, token, self.work / f"{kind}.jsonl")
         self.host.start(
             kind, sys.executable, "-m", "lab.central", "--port", str(port), *mode, "--log", door.log,
             "--certificate", self.certificate.certificate, "--key", self.certificate.key,
             "--controller", "http://127.0.0.1:9993",
-            "--controller-token-file", self.node.home / "authtoken.secret",
+            "--controller-token-file", own,
         )  # fmt: skip
         retry(lambda: self.host.listens(port), 10, f"the controller's {kind} API")
         return door

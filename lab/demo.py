@@ -17,6 +17,7 @@ from rich.table import Table
 
 from lab import disk, process, sandbox
 from lab.checks import CHECKS, LEAVING, Check, Scene
+from lab.controller import DOORS
 from lab.errors import LabError
 from lab.world import World
 
@@ -59,7 +60,7 @@ def parser() -> argparse.ArgumentParser:
         "--zerotier", type=Path, metavar="DEB", help="a zerotier-one .deb (default: the stand-in)"
     )
     parser.add_argument(
-        "--door", choices=("central-v1", "self-hosted"), default="central-v1", help="the controller"
+        "--door", choices=sorted(DOORS), default="central-v1", help="the controller (default: central-v1)"
     )
     parser.add_argument(
         "--keep", action="store_true", help="leave the lab up at the end, and say how to get in"

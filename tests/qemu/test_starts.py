@@ -51,7 +51,7 @@ def test_uefi_with_cloud_init_and_a_self_hosted_controller(world: World, make: M
     assert ready["network"] == nwid
     member_goes_out(world, nwid)
     gateway.power_off()
-    token = world.controller.self_hosted.token
+    token = world.controller.door("self-hosted").token
     for form in (token, base64.b64encode(token.encode()).decode()):
         assert disk.places(gateway.options.disk, form, world.work) == [], "the token is on the disk"
 
