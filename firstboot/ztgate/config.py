@@ -9,10 +9,13 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from . import formats, validate, yamltext
 from .secret import Secret
 
+# New Central's address; the default in the schema is legacy Central's.
+CENTRAL_V2 = "https://central.zerotier.com"
 SCHEMA_FILE = Path(__file__).parent.parent / "gateway.schema.json"
 # The network of gateway.yaml.example.
 PLACEHOLDER = "0" * 16
@@ -22,7 +25,10 @@ DISCARDED = re.compile(r"discarded-*|-+")
 
 @dataclass(frozen=True)
 class Controller:
-    """Where the network is administered. `kind` is never "auto" here."""
+    """Where the network is administered.
+
+    `kind` is "auto" where only the token tells: at the address that is both Centrals' default.
+    """
 
     kind: str
     url: str
@@ -214,10 +220,11 @@ def _build(data: dict[str, Any]) -> Config:
 
 
 def _build_controller(data: dict[str, Any]) -> Controller:
-    url = data["url"].rstrip("/")
-    kind = data["kind"]
+    url, kind = data["url"].rstrip("/"), data["kind"]
     if kind == "auto":
-        kind = "central-v1" if url.endswith("/api/v1") else "self-hosted"
+        kind = _kind(url)
+    elif kind == "central-v2" and url == central_v1():
+        url = CENTRAL_V2
     token = data["token"]
     return Controller(
         kind=kind,
@@ -227,6 +234,23 @@ def _build_controller(data: dict[str, Any]) -> Controller:
         token_after_setup=data["token-after-setup"],
         ca_file=data["ca-file"],
     )
+
+
+def central_v1() -> str:
+    """Legacy Central's address, the default."""
+    return str(schema()["properties"]["controller"]["properties"]["url"]["default"])
+
+
+def _kind(url: str) -> str:
+    """The kind of controller that a URL shows."""
+    if url == central_v1():
+        return "auto"
+    where = urlsplit(url)
+    if where.path.endswith("/api/v1"):
+        return "central-v1"
+    if where.hostname == urlsplit(CENTRAL_V2).hostname or where.path.endswith("/api/v2"):
+        return "central-v2"
+    return "self-hosted"
 
 
 def _build_wifi(data: dict[str, Any]) -> Wifi | None:

@@ -22,14 +22,16 @@ RETRIED = {408, 425, 429, 500, 502, 503, 504}
 TIMEOUT = (10.0, 30.0)  # seconds: to connect, between two reads
 PATIENCE = 90.0  # seconds of trying before the whole run begins again
 LONGEST_PAUSE = 30.0
+SAID = 200  # characters of a server's words that are shown
 
 
 class StatusError(ZtgateError):
-    """An answer that trying again would not change."""
+    """An answer that trying again would not change. said: the server's own words about it."""
 
-    def __init__(self, code: int, message: str, hint: str = "") -> None:
+    def __init__(self, code: int, message: str, hint: str = "", said: str = "") -> None:
         super().__init__(message, hint)
         self.code = code
+        self.said = said
 
 
 class Api:
@@ -98,10 +100,22 @@ class Api:
             )
             return f"the controller at {self.host} {word}", min(asked, PATIENCE)
         if not 200 <= reply.status_code < 300:
-            raise StatusError(
-                reply.status_code, f"{self.host} answered {reply.status_code} to {method} {path}"
-            )
+            message = f"{self.host} answered {reply.status_code} to {method} {path}"
+            raise StatusError(reply.status_code, message, said=self._said(reply.content))
         return Answer(_decode(reply.content, self.host)), 0.0
+
+    def _said(self, content: bytes) -> str:
+        """An error's own words, short and without credentials, where it has a "message" as at Central."""
+        try:
+            data = json.loads(content)
+            rows = [data, *(data.get("details") or [])]
+            parts = [": ".join(str(row[key]) for key in ("field", "message") if key in row) for row in rows]
+        except (ValueError, TypeError, AttributeError):
+            return ""
+        text = "; ".join(filter(None, parts))
+        for value in self._headers.values():
+            text = text.replace(value.split()[-1], "***")
+        return "".join(letter if letter.isprintable() else " " for letter in text)[:SAID]
 
 
 class Answer:

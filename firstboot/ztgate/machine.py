@@ -46,6 +46,7 @@ class Machine:
         self.console = Console(self.paths)
         self.service = Service(self.paths)
         self.controller: Controller | None = None
+        self._powerful: Controller | None = None  # the one whose token was found to be good enough
         self.network_id = ""
         self.performed: list[Action] = []
         self.warnings: list[str] = []
@@ -94,11 +95,11 @@ class Machine:
             case CallService():
                 self.service.change(action.method, action.path, action.body)
             case WriteNetwork():
-                self.require_controller().write_network(self.network_id, action.changes)
+                self._writable().write_network(self.network_id, action.changes)
             case WriteMember():
-                self.require_controller().write_member(self.network_id, action.node, action.changes)
+                self._writable().write_member(self.network_id, action.node, action.changes)
             case DeleteMember():
-                self.require_controller().delete_member(self.network_id, action.node)
+                self._writable().delete_member(self.network_id, action.node)
             case Overwrite():
                 store.overwrite(action.path, action.edits)
 
@@ -109,6 +110,17 @@ class Machine:
             raise ZtgateError(
                 f"the kernel refuses {action}: {error.strerror}", "ztgate has to run as root"
             ) from None
+
+    def check_power(self, *, delete: bool = False) -> None:
+        """Find a token that may not write before anything is written; once for each controller opened."""
+        controller = self.require_controller()
+        if self._powerful is not controller and not self.dry_run:
+            controller.check_power(self.network_id, delete=delete)
+            self._powerful = controller
+
+    def _writable(self) -> Controller:
+        self.check_power()
+        return self.require_controller()
 
     def require_controller(self) -> Controller:
         """The controller that was opened for this run."""

@@ -23,6 +23,7 @@ from .steps import load_firewall, proxy_ndp, publish
 
 def run(machine: Machine, config: Config, node: str) -> None:
     """Take everything back, at the controller and here."""
+    machine.check_power(delete=True)
     book = ledger.load(machine.paths, config.network)
     ours = _defaults(book)
     _stop_handing_out(machine, book)

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 from ..errors import ZtgateError
 from ..http import StatusError
 
-# The keys of a network that ztgate reads or writes; both APIs name them alike.
+# The keys of a network and of a member that ztgate reads or writes, as a controller itself names them.
 NETWORK_KEYS = ("routes", "ipAssignmentPools", "v4AssignMode", "v6AssignMode", "mtu", "multicastLimit")
 MEMBER_KEYS = ("authorized", "ipAssignments", "noAutoAssignIps")
 
@@ -57,6 +57,13 @@ class Controller(Protocol):
     def delete_member(self, network: str, node: str) -> None:
         """Forget a member. One that still asks comes back, so it is deauthorized and has left before."""
 
+    def check_power(self, network: str, *, delete: bool = False) -> None:
+        """Before the first write: whether the token may write, and delete members, as far as that shows.
+
+        Raises:
+            ZtgateError: it may not.
+        """
+
 
 def in_words(error: StatusError, network: str, host: str, where_token: str) -> ZtgateError:
     """401, 403 and 404 told apart."""
@@ -69,7 +76,16 @@ def in_words(error: StatusError, network: str, host: str, where_token: str) -> Z
         )
     if error.code == 404:
         return ZtgateError(f"{host} knows no network {network} (404)", "check network: and controller.url")
-    return ZtgateError(f"{error.message}", "is controller.kind right for this URL?")
+    said = f": {error.said}" if error.said else ""
+    return ZtgateError(f"{error.message}{said}", "is controller.kind right for this URL?")
+
+
+def too_weak(host: str, network: str, deed: str) -> ZtgateError:
+    """A token that reads, and may not write."""
+    return ZtgateError(
+        f"the token may read network {network} at {host}, but not {deed}",
+        "use a token of somebody who may; nothing was changed",
+    )
 
 
 def pick(data: dict[str, Any], keys: tuple[str, ...]) -> dict[str, Any]:

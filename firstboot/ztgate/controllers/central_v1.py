@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+from ..errors import ZtgateError
 from ..http import Api, StatusError
-from .base import MEMBER_KEYS, NETWORK_KEYS, Member, Network, in_words, pick
+from .base import MEMBER_KEYS, NETWORK_KEYS, Member, Network, in_words, pick, too_weak
 
 WHERE_TOKEN = "an API token of the account, made in ZeroTier Central under Account"
+# What the letters of a user's permissions mean for a network: the OpenAPI description, schema Permissions.
+DEEDS = {"m": "change it", "a": "authorize members", "d": "delete members"}
 
 
 class CentralV1:
@@ -55,6 +58,32 @@ class CentralV1:
     def delete_member(self, network: str, node: str) -> None:
         """DELETE /network/<id>/member/<node>; 200 also if there is none."""
         self._call(network, "DELETE", f"/network/{network}/member/{node}")
+
+    def check_power(self, network: str, *, delete: bool = False) -> None:
+        """What the network grants the token's user; where it does not say, an empty update tells."""
+        user = (self._call(network, "GET", "/status").get("user") or {}).get("id")
+        if not user:
+            raise ZtgateError(
+                f"{self.api.host} does not accept the token", f"put a valid one there: {WHERE_TOKEN}"
+            )
+        data = self._call(network, "GET", f"/network/{network}")
+        if data.get("ownerId") == user:
+            return
+        rights = (data.get("permissions") or {}).get(user)
+        if not isinstance(rights, dict):
+            self._update_nothing(network)
+            return
+        needed = DEEDS if delete else pick(DEEDS, ("m", "a"))
+        lacking = [deed for letter, deed in needed.items() if not rights.get(letter)]
+        if lacking:
+            raise too_weak(self.api.host, network, " or ".join(lacking))
+
+    def _update_nothing(self, network: str) -> None:
+        try:
+            self.api.request("POST", f"/network/{network}", {})
+        except StatusError as error:
+            if error.code in (401, 403):
+                raise too_weak(self.api.host, network, DEEDS["m"]) from None
 
     def _call(self, network: str, method: str, path: str, body: Any = None) -> Any:
         try:

@@ -9,26 +9,43 @@ from ..errors import ZtgateError
 from ..http import Api
 from ..paths import Paths
 from ..wait import Clock
+from . import which
 from .base import Controller
 from .central_v1 import CentralV1
+from .central_v2 import CentralV2
 from .self_hosted import SelfHosted
 
-KINDS: dict[str, type[CentralV1] | type[SelfHosted]] = {"central-v1": CentralV1, "self-hosted": SelfHosted}
+KINDS: dict[str, type[CentralV1] | type[CentralV2] | type[SelfHosted]] = {
+    "central-v1": CentralV1,
+    "central-v2": CentralV2,
+    "self-hosted": SelfHosted,
+}
+# Which Central a token is for. A run that waits begins again every few seconds, in the same process.
+_found: dict[str, str] = {}
 
 
 def open_controller(
     settings: config.Controller, paths: Paths, clock: Clock, say: Callable[[str], None]
 ) -> Controller:
     """The controller, ready to be asked; ZtgateError when there is no token for it."""
-    if not settings.token:
+    token, kind, url = settings.token, settings.kind, settings.url
+    if not token:
         raise ZtgateError(
             "no token for the controller",
             "add controller.token to gateway.yaml; ztgate tries again within two minutes",
         )
-    kind = KINDS[settings.kind]
     ca_file = _ca_file(settings.ca_file, paths) if settings.ca_file else None
-    headers = kind.headers(settings.token.reveal())
-    return kind(Api(settings.url, headers, ca_file=ca_file, clock=clock, say=say))
+
+    def reach(url: str, headers: dict[str, str]) -> Api:
+        return Api(url, headers, ca_file=ca_file, clock=clock, say=say)
+
+    if kind == "auto":
+        kind = _found[token] = _found.get(token) or which.central(token.reveal(), reach)
+        url = config.CENTRAL_V2 if kind == "central-v2" else url
+    if kind == "central-v2":
+        url = CentralV2.base(url)
+    made = KINDS[kind]
+    return made(reach(url, made.headers(token.reveal())))
 
 
 def _ca_file(text: str, paths: Paths) -> str:

@@ -102,6 +102,9 @@ class FakeController:
     def member(self, network: str, node: str) -> Member | None:
         return self.members(network).get(node)
 
+    def check_power(self, network: str, *, delete: bool = False) -> None:
+        pass
+
     def delete_member(self, network: str, node: str) -> None:
         self.calls += 1
         self.rows.pop(node, None)

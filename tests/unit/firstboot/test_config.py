@@ -16,7 +16,7 @@ KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIHyVnXY8bQ0mS9pTqvYwXc7l2kJrUe5oGdN4a
 def test_defaults() -> None:
     read = config.load(NET, "g")
     assert (read.network, read.gateway.name, read.gateway.mtu) == ("8056c2e21c000001", "ztgate", 1390)
-    assert read.controller.kind == "central-v1"
+    assert read.controller.kind == "auto"
     assert read.controller.url == "https://api.zerotier.com/api/v1"
     assert read.controller.token is None and read.gateway.address is None
     assert (read.ipv6.mode, read.ipv6.prefix, read.ipv6.subnet) == ("auto", None, 0xFF)
@@ -59,18 +59,6 @@ def test_accepted(text: str) -> None:
     assert config.load(text, "g").controller.token is None
 
 
-@pytest.mark.parametrize(
-    ("url", "kind"),
-    [
-        ("https://api.zerotier.com/api/v1", "central-v1"),
-        ("https://controller.lab/api/v1/", "central-v1"),
-        ("http://10.0.0.5:9993", "self-hosted"),
-    ],
-)
-def test_kind_auto(url: str, kind: str) -> None:
-    assert config.load(f"{NET}controller: {{url: '{url}'}}\n", "g").controller.kind == kind
-
-
 # text, what the message has to hold, what the hint has to hold
 BAD = [
     ("", "g.yaml: is empty", "network"),
@@ -90,7 +78,7 @@ BAD = [
     (NET + NET, "g.yaml:2: network: given twice", "line 1"),
     (NET + "ipv6: {mode: nat66}\n", "`nat66` is not supported yet", "write"),
     (NET + "ipv6: {mode: routed}\n", "`routed` is not supported yet", "write"),
-    (NET + "controller: {kind: central-v2}\n", "`central-v2` is not supported yet", "write"),
+    (NET + "controller: {kind: none}\n", "`none` is not supported yet", "write"),
     (NET + "controller: {kind: none}\n", "`none` is not supported yet", "write"),
     (NET + "ipv6: {mode: ndpproxy}\n", "`ndpproxy` is none of auto, ndp-proxy, off", "write `ndp-proxy`"),
     (NET + "gateway: {address: 10.0.0.256}\n", "`10.0.0.256` is not auto or an IPv4 address", "10.66.0.1"),
