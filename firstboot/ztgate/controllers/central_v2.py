@@ -17,6 +17,7 @@ of the network all the same, and is not written as a route.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from ipaddress import ip_address, ip_network
 from typing import Any
 
@@ -37,12 +38,13 @@ NAMES = {
 }
 POOLS = {4: "v4IpAssignmentPools", 6: "v6IpAssignmentPools"}
 SUBNETS = ("v4Subnet", "v6Subnet")
+LISTS = {"routes", *POOLS.values()}
 ASSIGNMENTS = {4: "ipv4Assignments", 6: "ipv6Assignments"}
 Data = dict[str, Any]
 
 
 class CentralV2:
-    """See https://docs.zerotier.com/api/central/new/."""
+    """See https://docs.zerotier.com/openapi/central/v2.json."""
 
     def __init__(self, api: Api) -> None:
         self.api = api
@@ -77,19 +79,15 @@ class CentralV2:
         if "routes" in changes:
             implied = _implied(self._config(network))
             config["routes"] = [_route(row) for row in changes["routes"] if row not in implied]
-        for row in changes.get("ipAssignmentPools", []):
-            config.setdefault(POOLS[ip_address(row["ipRangeStart"]).version], []).append(row)
         if "ipAssignmentPools" in changes:
-            config |= {key: config.get(key, []) for key in POOLS.values()}
+            config |= _by_family(POOLS, changes["ipAssignmentPools"], lambda row: row["ipRangeStart"])
         self._call(network, "POST", f"/network/{network}", {"config": config})
 
     def write_member(self, network: str, node: str, changes: Data) -> None:
         """Fields and authorization, which are calls of their own: nobody is in with the wrong addresses."""
         fields = pick(changes, ("name", "noAutoAssignIps"))
         if "ipAssignments" in changes:
-            texts = [str(text) for text in changes["ipAssignments"]]
-            for version, key in ASSIGNMENTS.items():
-                fields[key] = [text for text in texts if ip_address(text.split("/")[0]).version == version]
+            fields |= _by_family(ASSIGNMENTS, changes["ipAssignments"], lambda text: text.split("/")[0])
         path, authorized = f"/network/{network}/member", changes.get("authorized")
         known = self.member(network, node) is not None
         if known and authorized is False:
@@ -125,7 +123,10 @@ class CentralV2:
 
     def _config(self, network: str) -> Data:
         data = _inside(self._call(network, "GET", f"/network/{network}"), "network")
-        return _inside(data, "config")
+        config = _inside(data, "config")
+        if not config.keys() >= LISTS:  # written whole: taken for empty, what is there would be lost
+            raise ZtgateError("new Central answered something that is no network", "is controller.url right?")
+        return config
 
     def _call(self, network: str, method: str, path: str, body: Any = None) -> Any:
         try:
@@ -153,6 +154,13 @@ def words(error: StatusError, network: str, host: str) -> ZtgateError:
             "check network:, and use a service account of the organization that owns it; " + PLAN,
         )
     return in_words(error, network, host, WHERE_TOKEN)
+
+
+def _by_family(keys: dict[int, str], rows: list[Any], address: Callable[[Any], str]) -> dict[str, list[Any]]:
+    return {
+        key: [row for row in rows if ip_address(address(row)).version == version]
+        for version, key in keys.items()
+    }
 
 
 def _about_plan(error: StatusError) -> bool:

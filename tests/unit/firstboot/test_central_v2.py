@@ -42,6 +42,16 @@ def asked(session: Session) -> list[tuple[str, str, Any]]:
     return [call for call in calls if call[0] != "GET"]
 
 
+@pytest.mark.parametrize("lost", ["routes", "v4IpAssignmentPools", "v6IpAssignmentPools"])
+def test_what_lacks_a_list_is_not_a_network_with_an_empty_one(lost: str) -> None:
+    reply = {"config": {key: value for key, value in CONFIG.items() if key != lost}}
+    central, session = v2(ok(reply))
+    for use in (lambda: central.network(NET), lambda: central.write_network(NET, {"routes": []})):
+        with pytest.raises(ZtgateError, match="no network"):
+            use()
+    assert asked(session) == []
+
+
 @pytest.mark.parametrize("reply", [{"config": CONFIG}, {"network": {"config": CONFIG}}])
 def test_a_network_is_read(reply: Any) -> None:
     assert v2(ok(reply))[0].network(NET).settings == {
