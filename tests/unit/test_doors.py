@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from ztgate import report, service
 from ztgate.machine import Machine
+from ztgate.secret import Secret
 
 from lab import httpd, tls
 from lab.central import Central, Passthrough
@@ -185,7 +186,7 @@ def test_a_network_in_use(kind: str, standin: Service, certificate: tls.Certific
         token = json.loads(made.paths.fat_config.read_text())["controller"]["token"]
         assert token != TOKEN, "overwritten"
         given = standin.token if kind == "self-hosted" else TOKEN
-        assert service.withdraw(made, token=given) == service.READY, report.read(made)
+        assert service.withdraw(made, token=Secret(given)) == service.READY, report.read(made)
     assert snapshot(standin) == before
 
 
@@ -220,6 +221,6 @@ def test_a_token_that_may_not_delete_members_does_not_begin_to_withdraw(
     with gateway("central-v1", standin, certificate, tmp_path / "root", **rights) as made:
         assert service.apply(made, once=True) == service.READY
         before = snapshot(standin)
-        assert service.withdraw(made, token=TOKEN) == service.FAILED
+        assert service.withdraw(made, token=Secret(TOKEN)) == service.FAILED
         assert report.read(made)["reason"].endswith("not delete members")
     assert snapshot(standin) == before

@@ -8,6 +8,7 @@ from .. import config, store
 from ..errors import ZtgateError
 from ..http import Api
 from ..paths import Paths
+from ..secret import Secret
 from ..wait import Clock
 from . import which
 from .base import Controller
@@ -21,7 +22,7 @@ KINDS: dict[str, type[CentralV1] | type[CentralV2] | type[SelfHosted]] = {
     "self-hosted": SelfHosted,
 }
 # Which Central a token is for. A run that waits begins again every few seconds, in the same process.
-_found: dict[str, str] = {}
+_found: dict[Secret, str] = {}
 
 
 def open_controller(

@@ -28,7 +28,7 @@ TOKEN = "Qm7tWx3vBn9kLp2sRd5fGh8jKz4cYe6u"  # not the one of the schema's exampl
 PASSWORD = "correct9horse"
 NET = f"network: {NETWORK}\n"
 TEXT = f"""\
-{NET}controller: {{token: "{TOKEN}"}}
+{NET}controller: {{kind: central-v1, token: "{TOKEN}"}}
 wifi: {{ssid: attic, password: "{PASSWORD}", country: DE}}
 """
 KEEP = TEXT.replace("controller: {", "controller: {token-after-setup: keep, ")
