@@ -93,6 +93,8 @@ def test_what_must_be_there(root: Root, path: str, kind: str, mode: int) -> None
         ("multi-user.target", "ssh.service"),
         ("multi-user.target", "ztgate.service"),
         ("multi-user.target", "ztgate-grow.service"),
+        ("multi-user.target", "ztgate-watch.service"),
+        ("paths.target", "ztgate-watch.path"),
         ("timers.target", "ztgate.timer"),
         ("sysinit.target", "systemd-resolved.service"),
         ("sysinit.target", "systemd-timesyncd.service"),
