@@ -8,8 +8,9 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass
 from ipaddress import IPv4Address, IPv6Network
+from typing import Any
 
-from . import derive, firewall, members_subnet, register, state, store
+from . import derive, firewall, members_subnet, register, standing, state, store
 from .config import Config
 from .configfile import Found
 from .controllers.open import open_controller
@@ -29,7 +30,9 @@ from .steps import (
     register_gateway,
     ssh_keys,
     start_zerotier,
+    still_registered,
     uplink,
+    verify,
     wifi,
 )
 
@@ -53,8 +56,8 @@ class Outcome:
     warnings: tuple[str, ...]
 
 
-def reconcile(machine: Machine, found: Found) -> Outcome:
-    """Make the machine the gateway that the configuration describes."""
+def reconcile(machine: Machine, found: Found, insist: bool = False) -> Outcome:
+    """Make the machine the gateway that the configuration describes; insist on asking the controller."""
     config, paths = found.config, machine.paths
     machine.network_id = config.network
     machine.controller = None
@@ -70,10 +73,11 @@ def reconcile(machine: Machine, found: Found) -> Outcome:
     _save(machine, current)
     wan, subnet, reason = _choose_subnet(machine, config, wan, current)
     join_network.leave(machine, config.network, str(current.registered.get("network", "")))
-    current = _registered(machine, config, node, subnet, wan, current)
+    current = _registered(machine, config, node, subnet, wan, current, insist)
     if subnet and str(subnet) != current.subnet:
         subnet, reason = None, f"{subnet} is not registered at the controller"
     network = join_network.run(machine, config.network, IPv4Address(current.address))
+    verify.kernel(machine, network)
 
     ports = firewall.ports(machine.service.status())
     situation = situation.with_wan(wan).with_network(network, str(subnet or ""), ports)
@@ -89,7 +93,7 @@ def reconcile(machine: Machine, found: Found) -> Outcome:
     _save(machine, current)
     announced = any(route.startswith("::/0") for route in current.routes)
     if reason and not announced and current.token != "kept" and config.ipv6.mode == "auto":
-        reason += "; to announce it later, put controller.token back"
+        reason += f"; to announce it later, run `{standing.REGISTER}`"
     return Outcome(
         source=str(found.path),
         network=config.network,
@@ -135,21 +139,25 @@ def _choose_subnet(
 
 
 def _registered(
-    machine: Machine, config: Config, node: str, subnet: IPv6Network | None, wan: Wan, current: State
+    machine: Machine,
+    config: Config,
+    node: str,
+    subnet: IPv6Network | None,
+    wan: Wan,
+    current: State,
+    insist: bool,
 ) -> State:
-    """Ask the controller only when it has not been told yet."""
+    """Ask the controller only when it has not been told yet, or when that does not stand any more."""
     wanted = register_gateway.fingerprint(config, node, subnet)
     if current.registered and subnet is None and config.ipv6.mode == "auto":
         # IPv6 that is away for a while is no reason to take members' addresses from them.
         wanted["subnet"] = current.registered.get("subnet")
-    if current.registered == wanted:
-        return current
     known = all(current.registered.get(key) == wanted[key] for key in ("network", "node"))
+    fallen = still_registered.run(machine, config, current) if known else ()
+    if current.registered == wanted and not insist and not fallen:
+        return current
     if known and not config.controller.token:
-        changed = ", ".join(key for key in wanted if wanted[key] != current.registered.get(key))
-        machine.warn(
-            f"changed since the network was set up: {changed}; put controller.token back to register it"
-        )
+        _warn_of_changes(machine, current.registered, wanted)
         return current
     check_clock.run(machine)
     _open_controller(machine, config)
@@ -164,8 +172,17 @@ def _registered(
     )
     before = current if known else State(written=current.written)
     current = register_gateway.run(machine, config, want, wan.network, before)
+    current = current.but(routes=tuple(route for route in current.routes if route not in fallen))
     _save(machine, current)
+    still_registered.note(machine, fallen)
     return current
+
+
+def _warn_of_changes(machine: Machine, before: dict[str, Any], wanted: dict[str, Any]) -> None:
+    keys = [key for key in wanted if wanted[key] != before.get(key)]
+    changed = ", ".join(f"{key} ({before.get(key) or 'none'} to {wanted[key] or 'none'})" for key in keys)
+    if changed:
+        machine.warn(f"changed since the network was set up: {changed}; `{standing.REGISTER}` registers it")
 
 
 def _published(machine: Machine, config: Config, node: str, works6: bool, current: State) -> State:
@@ -181,7 +198,7 @@ def _published(machine: Machine, config: Config, node: str, works6: bool, curren
     if routes == current.routes:
         return current
     if current.routes and not config.controller.token:
-        machine.warn("other default routes are due; put controller.token back to publish them")
+        machine.warn(f"other default routes are due: `{standing.REGISTER}` publishes them")
         return current
     _open_controller(machine, config)
     publish.run(machine, vias)
@@ -224,6 +241,8 @@ def _ping(machine: Machine, config: Config, subnet: IPv6Network | None, current:
 
 
 def _without_token(machine: Machine, config: Config, current: State) -> State:
+    """What it was needed for has arrived, or there is a warning."""
+    verify.announced(machine, config.network, current.routes)
     outcome = drop_token.run(machine, config.controller)
     if outcome == "absent" and current.token == "discarded":
         return current

@@ -34,7 +34,7 @@ def apply(machine: Machine, *, once: bool, token: Secret | None = None) -> int:
         if left == found.config.network and token is None:
             report.withdrawn(machine, left)
             return
-        outcome = reconcile.reconcile(machine, found)
+        outcome = reconcile.reconcile(machine, found, token is not None)
         if machine.dry_run:
             log.info("nothing to do" if not machine.performed else "that is the plan")
         else:

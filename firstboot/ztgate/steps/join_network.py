@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ipaddress import IPv4Address, IPv6Network
 
+from .. import standing
 from ..actions import Action, CallService
 from ..errors import WaitingError, ZtgateError
 from ..machine import Machine
@@ -53,7 +54,7 @@ def check(network: str, current: Network | None, address: IPv4Address) -> Networ
         raise ZtgateError(message.format(id=network), hint)
     if current.status != "OK":
         raise WaitingError(_REASONS.get(current.status, f"the network's state is {current.status}"))
-    if all(own.ip != address for own in current.addresses4):
+    if all(own.ip != address for own in current.addresses4) or not standing.holds(current, address):
         raise WaitingError(f"the network is up, but {address} has not arrived yet")
     return current
 

@@ -1,7 +1,8 @@
 """A machine that is all pretence: files below a temporary folder, tools, service and controller in memory."""
 
+import json
 from collections.abc import Callable
-from ipaddress import IPv6Network
+from ipaddress import IPv6Network, ip_address, ip_interface, ip_network
 from pathlib import Path
 from typing import Any
 
@@ -52,8 +53,11 @@ class FakeTools:
         self.calls: list[tuple[str, ...]] = []
         self.links, self.routes4, self.routes6 = LINKS, ROUTES4, ROUTES6
         self.loaded = ""
-        self.proxies: list[str] = []
+        self.proxies: dict[str, str] = {}  # addresses, by interface
         self.pings: Callable[[str], bool] = lambda host: True
+        # The kernel has on ZeroTier's interface what the service says, but for what is taken from it.
+        self.service: Callable[[], dict[str, Any]] = dict
+        self.taken: set[str] = set()
 
     def __call__(self, argv: Any, *, stdin: str | None = None, timeout: float = 60) -> tuple[int, str]:
         argv = tuple(argv)
@@ -71,13 +75,38 @@ class FakeTools:
                 return (0 if name in self.loaded else 1), ""
             case ("ping", *_, host):
                 return (0 if self.pings(host) else 1), ""
-            case ("ip", "-6", "neigh", "add", "proxy", address, *_):
-                self.proxies.append(address)
+            case ("ip", "-6", "neigh", "add", "proxy", address, "dev", interface):
+                self.proxies[address] = interface
+            case ("ip", "-6", "neigh", "del", "proxy", address, *_):
+                self.proxies.pop(address)
             case ("ip", "-6", "-j", "neigh", "show", "proxy"):
-                return 0, str([{"dst": a, "dev": "ens3"} for a in self.proxies]).replace("'", '"')
+                return 0, json.dumps([{"dst": dst, "dev": dev} for dst, dev in self.proxies.items()])
             case ("ip", "-6", "-j", "neigh", *_):
                 return 0, "[]"
+            case ("ip", "-j", "address", "show", "dev", _):
+                return 0, json.dumps([{"addr_info": [_address_row(text) for text in self._own()]}])
+            case ("ip", "-j", family, "route", "show", "dev", _):
+                return 0, json.dumps(self._routes(6 if family == "-6" else 4))
+            case ("ip", "address", "replace", address, *_):
+                self.taken.discard(address)
         return 0, ""
+
+    def _own(self) -> list[str]:
+        return [text for text in self.service().get("assignedAddresses", []) if text not in self.taken]
+
+    def _routes(self, version: int) -> list[dict[str, Any]]:
+        """Those that come with addresses, and those with a next hop except the defaults."""
+        rows = [{"dst": str(ip_interface(text).network), "protocol": "kernel"} for text in self._own()]
+        for row in self.service().get("routes", []):
+            if row.get("via"):
+                rows.append({"dst": row["target"], "gateway": row["via"], "protocol": "static"})
+        nets = {row["dst"]: ip_network(row["dst"]) for row in rows}
+        return [row for row in rows if (net := nets[row["dst"]]).prefixlen and net.version == version]
+
+
+def _address_row(text: str) -> dict[str, Any]:
+    address = ip_interface(text)
+    return {"local": str(address.ip), "prefixlen": address.network.prefixlen}
 
 
 class FakeController:
@@ -125,6 +154,7 @@ class FakeService:
         self.controller = controller
         self.joined = False
         self.flags: dict[str, Any] = {}
+        self.deleted = False  # the network, at its controller
 
     def call(self, method: str, path: str, body: dict[str, Any] | None = None) -> tuple[int, Any]:
         if path == "/status":
@@ -141,21 +171,34 @@ class FakeService:
             return (200, self._network()) if self.joined else (404, {})
         return 404, {}
 
+    def network(self) -> dict[str, Any]:
+        """The joined network; {} before."""
+        return self._network() if self.joined else {}
+
     def _network(self) -> dict[str, Any]:
         own = self.controller.rows.get(NODE, {})
-        addresses = [f"{a}/24" for a in own.get("ipAssignments", []) if ":" not in a]
-        for row in self.controller.settings.get("routes", []):
+        routes = self.controller.settings.get("routes", [])
+        assigned = [_assigned(text, routes) for text in own.get("ipAssignments", []) if ":" not in text]
+        for row in routes:
             if str(row["target"]).endswith("/80"):
-                addresses.append(f"{derive.member_address(IPv6Network(row['target']), NODE)}/80")
+                assigned.append(f"{derive.member_address(IPv6Network(row['target']), NODE)}/80")
+        status = "OK" if own.get("authorized") else "ACCESS_DENIED"
         return {
             "id": NETWORK,
-            "status": "OK" if own.get("authorized") else "ACCESS_DENIED",
+            "status": "NOT_FOUND" if self.deleted else status,
             "portDeviceName": "ztshpwbcen",
             "mtu": 1390,
-            "assignedAddresses": addresses,
-            "routes": self.controller.settings.get("routes", []),
+            "assignedAddresses": [text for text in assigned if text],
+            "routes": routes,
             **self.flags,
         }
+
+
+def _assigned(text: str, routes: list[dict[str, Any]]) -> str:
+    """An IPv4 address as the real controller sends it: as long as its range, beside a default route a /0."""
+    targets = [ip_network(row["target"]) for row in routes]
+    fit = [net for net in targets if net.version == 4 and ip_address(text) in net]
+    return f"{text}/{max(net.prefixlen for net in fit)}" if fit else ""
 
 
 def machine(root: Path, controller: FakeController | None = None, text: str = GOOD) -> Machine:
@@ -170,7 +213,9 @@ def machine(root: Path, controller: FakeController | None = None, text: str = GO
     if text:
         paths.fat_config.write_text(text)
     made = Machine(paths, clock=FakeClock(), probe=FakeTools())
-    made.service.call = FakeService(controller or FakeController()).call  # type: ignore[method-assign]
+    fake = FakeService(controller or FakeController())
+    made.service.call = fake.call  # type: ignore[method-assign]
+    tools(made).service = fake.network
     return made
 
 

@@ -144,7 +144,7 @@ def test_new_prefix(tmp_path: Path, controller: FakeController, token: str) -> N
         assert "2600:db8:0:1:ff::/80" not in str(controller.settings)
     else:
         assert outcome.subnet == "" and "is not registered" in outcome.ipv6_reason
-        assert any("put controller.token back" in warning for warning in outcome.warnings)
+        assert any("ztgate register --token-file FILE" in warning for warning in outcome.warnings)
         assert outcome.address == "10.66.0.1", "IPv4 goes on"
 
 
@@ -201,7 +201,7 @@ def test_no_nft(tmp_path: Path, controller: FakeController) -> None:
 def test_ipv6_that_failed_is_not_tried_for_ever(tmp_path: Path, controller: FakeController) -> None:
     made = machine(tmp_path, controller)
     tools(made).pings = lambda host: ":" not in host
-    assert "put controller.token back" in go(made).ipv6_reason
+    assert "run `ztgate register --token-file FILE`" in go(made).ipv6_reason
     tools(made).calls.clear()
     assert "no answer over IPv6" in go(made).ipv6_reason
     assert not any(call[0] == "ping" for call in tools(made).calls), "the token is gone"
