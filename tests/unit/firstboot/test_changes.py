@@ -10,6 +10,7 @@ import pytest
 from ztgate import reconcile, report, service
 from ztgate.actions import WriteMember, WriteNetwork
 from ztgate.machine import Machine
+from ztgate.secret import Secret
 from ztgate.steps import still_registered
 
 from .support import GOOD, NETWORK, NODE, TOKEN, FakeController, FakeService, machine, tools
@@ -30,7 +31,7 @@ class Gateway:
     def run(self, token: str | None = None) -> dict[str, Any]:
         """A run like the timer's, or `ztgate register`; the status afterwards."""
         self.machine.performed.clear()
-        service.apply(self.machine, once=True, token=token)
+        service.apply(self.machine, once=True, token=Secret(token) if token else None)
         return report.read(self.machine)
 
     @property
