@@ -58,7 +58,7 @@ class IPv4:
 
 @dataclass(frozen=True)
 class IPv6:
-    """prefix is None for auto; subnet is the fifth group of members' addresses."""
+    """prefix (/48 to /64) is None for auto; subnet is the fifth group of members' addresses."""
 
     mode: str
     prefix: ipaddress.IPv6Network | None
@@ -193,6 +193,11 @@ def _contradictions(data: dict[str, Any], document: yamltext.Document) -> list[y
         )
     if ipv4["mode"] != "snat" and ipv4["source"]:
         problem(("ipv4", "source"), "only goes with mode: snat", "set `mode: snat` or remove source")
+    mode, prefix = data["ipv6"]["mode"], data["ipv6"]["prefix"]
+    if mode == "ndp-proxy" and prefix != "auto" and not prefix.endswith("/64"):
+        problem(("ipv6", "prefix"), "is no /64, which mode: ndp-proxy needs", "set `mode: routed`")
+    if mode in ("nat66", "off") and prefix != "auto":
+        problem(("ipv6", "prefix"), f"does not go with mode: {mode}", "remove it, or set another mode")
     for key, hint in (("ssid", "name the wireless network"), ("country", "for example `country: DE`")):
         if wifi[key] is None and any((wifi["ssid"], wifi["password"], wifi["country"], wifi["hidden"])):
             problem(("wifi", key), "is missing beside the other keys of wifi", hint)

@@ -23,13 +23,18 @@ def rfc4193(network: str, node: str) -> IPv6Address:
     return IPv6Address(b"\xfd" + bytes.fromhex(network) + b"\x99\x93" + bytes.fromhex(node))
 
 
+def rfc4193_range(network: str) -> IPv6Network:
+    """The /88 that holds every node's address of that scheme."""
+    return IPv6Network((int(rfc4193(network, "0" * 10)), 88))
+
+
 def member_address(subnet: IPv6Network, node: str) -> IPv6Address:
     """The controller's first choice for a node in a pool that is a whole /80: its start plus the node id."""
     return subnet[int(node, 16)]
 
 
 def subnet_of(prefix: IPv6Network, group: int) -> IPv6Network:
-    """The /80 of a /64 whose fifth group is this."""
+    """The /80 of a prefix's first /64 whose fifth group is this."""
     return IPv6Network((int(prefix.network_address) | group << 48, 80))
 
 

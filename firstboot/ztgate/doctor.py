@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from ipaddress import IPv6Network
 from urllib.parse import urlsplit
 
-from . import configfile, derive, firewall, state, store
+from . import configfile, derive, firewall, members_subnet, state, store
 from .config import Config
 from .errors import ZtgateError
-from .facts import time, tun, wan, wifi
+from .facts import ipv6_probe, time, tun, wan, wifi
 from .machine import Machine
 from .state import State
 from .zerotier import Network
@@ -201,6 +201,8 @@ def _nat(patient: Patient) -> Result:
 def _ipv6(patient: Patient) -> Result:
     if patient.config.ipv6.mode == "off":
         return True, "switched off in gateway.yaml", ""
+    if patient.state.way in (ipv6_probe.ROUTED, members_subnet.NAT66):
+        return True, f"{patient.state.way} {patient.state.subnet}".strip(), ""
     seen = patient.wan()
     if not seen.prefixes:
         ok = patient.config.ipv6.mode == "auto"
@@ -209,8 +211,8 @@ def _ipv6(patient: Patient) -> Result:
 
 
 def _ndp(patient: Patient) -> Result:
-    if not patient.state.subnet:
-        return True, "not needed without IPv6", ""
+    if patient.state.way != ipv6_probe.ON_LINK:
+        return True, f"not needed: members' IPv6 is {patient.state.way or 'not set up'}", ""
     seen, subnet = patient.wan(), IPv6Network(patient.state.subnet)
     own = derive.member_address(subnet, patient.machine.service.node())
     _, output = patient.machine.probe(("ip", "-6", "neigh", "show", "proxy", "dev", seen.interface6))

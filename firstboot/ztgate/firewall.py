@@ -11,6 +11,7 @@ from typing import Any
 
 from .config import Config
 from .facts.wan import Wan
+from .members_subnet import NAT66, Choice
 from .zerotier import DEFAULT_PORT, Network
 
 TEMPLATE = Path(__file__).parent / "templates/nftables.j2"
@@ -18,23 +19,34 @@ TEMPLATE = Path(__file__).parent / "templates/nftables.j2"
 
 @dataclass(frozen=True)
 class Situation:
-    """What the machine contributes; empty as long as it is not known. ports: UDP, of ZeroTier."""
+    """What the machine contributes; empty as long as it is not known. ports: UDP, of ZeroTier.
+
+    subnet: what members' IPv6 comes from; with nat66 it leaves with the WAN's address.
+    """
 
     zt: str = ""
     wan: str = ""
     wan6: str = ""
     lan4: tuple[str, ...] = ()
     subnet: str = ""
+    nat66: bool = False
     ports: tuple[int, ...] = (DEFAULT_PORT,)
 
     def with_wan(self, wan: Wan) -> Situation:
         """The same with the WAN that is there now."""
         return replace(self, wan=wan.interface, wan6=wan.interface6 or wan.interface)
 
-    def with_network(self, network: Network, subnet: str, ports: tuple[int, ...]) -> Situation:
-        """The same with the joined network."""
+    def with_network(self, network: Network, ipv6: Choice, ports: tuple[int, ...]) -> Situation:
+        """The same with the joined network and the way out that its members' IPv6 has."""
         lan4 = tuple(sorted(str(net) for net in network.lan4))
-        return replace(self, zt=network.interface, lan4=lan4, subnet=subnet, ports=ports)
+        return replace(
+            self,
+            zt=network.interface,
+            lan4=lan4,
+            subnet=str(ipv6.range or ""),
+            nat66=ipv6.way == NAT66,
+            ports=ports,
+        )
 
 
 def remembered(data: dict[str, Any]) -> Situation:

@@ -25,13 +25,13 @@ def is_ipv4(text: str) -> bool:
     return not (address.is_multicast or address.is_loopback or address.is_unspecified)
 
 
-def is_ipv6_64(text: str) -> bool:
-    """Whether text is a /64 of 2000::/3, the range that global addresses come from."""
+def is_ipv6_prefix(text: str) -> bool:
+    """Whether text is a /48 to /64 of 2000::/3, the range that global addresses come from."""
     try:
         network = ipaddress.IPv6Network(text)
     except ValueError:
         return False
-    return network.prefixlen == 64 and network.subnet_of(ipaddress.IPv6Network("2000::/3"))
+    return 48 <= network.prefixlen <= 64 and network.subnet_of(ipaddress.IPv6Network("2000::/3"))
 
 
 def parse_allow(text: str) -> tuple[str, int, int] | None:
@@ -75,7 +75,7 @@ def is_ssid(text: str) -> bool:
 CHECKS: dict[str, Callable[[str], bool]] = {
     "ipv4": is_ipv4,
     "ipv4-or-auto": lambda text: text == "auto" or is_ipv4(text),
-    "ipv6-64-or-auto": lambda text: text == "auto" or is_ipv6_64(text),
+    "ipv6-prefix-or-auto": lambda text: text == "auto" or is_ipv6_prefix(text),
     "allow-rule": lambda text: parse_allow(text) is not None,
     "ssh-key": is_ssh_key,
     "ssid": is_ssid,

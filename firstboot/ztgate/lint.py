@@ -72,7 +72,7 @@ def _ranges_with_host_bits(case: Case) -> Iterator[Problem]:
 
 def _addresses_outside(case: Case) -> Iterator[Problem]:
     """Such an address becomes a /0 beside a default route, and that member's traffic leaves elsewhere."""
-    families = {4, 6} if case.want.subnet else {4}
+    families = {4, 6} if case.want.ipv6 else {4}
     gone = case.want.gone
     for node, text in register.orphans(case.members.values(), case.settings):
         address = ip_address(text)
@@ -107,10 +107,10 @@ def _multicast(case: Case) -> Iterator[Problem]:
 
 
 def _sixplane(case: Case) -> Iterator[Problem]:
-    """A member then has an fc00::/8 source beside its global one, and may take that for the internet."""
-    if case.want.subnet and (case.settings.get("v6AssignMode") or {}).get("6plane"):
+    """A member then has an fc00::/8 source beside the one that is let out, and may take that instead."""
+    if case.want.ipv6 and (case.settings.get("v6AssignMode") or {}).get("6plane"):
         yield (
-            "it hands out 6PLANE addresses, which do not go with global ones",
+            "it hands out 6PLANE addresses, which do not go with IPv6 through this gateway",
             "switch 6PLANE off at the controller, or set ipv6.mode: off",
         )
 

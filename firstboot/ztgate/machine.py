@@ -21,6 +21,7 @@ from .actions import (
 from .console import Console
 from .controllers.base import Controller
 from .errors import ZtgateError
+from .facts.ipv6_probe import Listener, Solicitations
 from .paths import Paths
 from .wait import Clock, SystemClock, until
 from .zerotier import Service
@@ -51,6 +52,7 @@ class Machine:
         self.performed: list[Action] = []
         self.warnings: list[str] = []
         self.probe = probe
+        self.listen_for_solicitations: Callable[[str], Listener] = Solicitations
 
     def run(self, argv: Sequence[str], stdin: str | None = None) -> str:
         """Run a tool and return its output; CommandError when it fails."""

@@ -15,8 +15,10 @@ from .config import Config
 from .configfile import Found
 from .controllers.open import open_controller
 from .errors import WaitingError, ZtgateError
+from .facts.ipv6_probe import ON_LINK
 from .facts.wan import Wan
 from .machine import Machine
+from .members_subnet import Choice
 from .register import Target, Want
 from .state import State
 from .steps import (
@@ -24,6 +26,7 @@ from .steps import (
     drop_token,
     join_network,
     load_firewall,
+    probe_ipv6,
     prove,
     proxy_ndp,
     publish,
@@ -36,18 +39,23 @@ from .steps import (
     wifi,
 )
 
-# Seconds that a first boot waits for a router advertisement once IPv4 is there.
-IPV6_PATIENCE = 15.0
+IPV6_PATIENCE = 15.0  # seconds for a router advertisement, or a delegated prefix, once IPv4 is there
+STARTING = 90.0  # seconds after power-on in which they may still be on their way
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """A gateway that is ready. subnet is "" when IPv6 is not announced, ipv6_reason says why."""
+    """A gateway that is ready. subnet is "" when IPv6 is not announced, ipv6_reason says why.
+
+    ipv6: how members' IPv6 leaves; ipv6_found: what was found of it, in words.
+    """
 
     source: str
     network: str
     node: str
     address: str
+    ipv6: str
+    ipv6_found: str
     subnet: str
     ipv6_reason: str
     wan: Wan
@@ -71,26 +79,35 @@ def reconcile(machine: Machine, found: Found, insist: bool = False) -> Outcome:
     wan = uplink.run(machine)
     node, current = start_zerotier.run(machine, config.zerotier, current)
     _save(machine, current)
-    wan, subnet, reason = _choose_subnet(machine, config, wan, current)
+    wan, ipv6 = _choose_ipv6(machine, config, wan, current)
     join_network.leave(machine, config.network, str(current.registered.get("network", "")))
-    current = _registered(machine, config, node, subnet, wan, current, insist)
-    if subnet and str(subnet) != current.subnet:
-        subnet, reason = None, f"{subnet} is not registered at the controller"
+    current = _registered(machine, config, node, ipv6, wan, current, insist)
+    ipv6 = _as_registered(ipv6, current)
     network = join_network.run(machine, config.network, IPv4Address(current.address))
     verify.kernel(machine, network)
 
     ports = firewall.ports(machine.service.status())
-    situation = situation.with_wan(wan).with_network(network, str(subnet or ""), ports)
+    situation = situation.with_wan(wan).with_network(network, ipv6, ports)
     load_firewall.run(machine, config, situation)
-    current = current.but(situation=asdict(situation))
+    current = current.but(situation=asdict(situation), way=ipv6.way)
     _save(machine, current)
-    if subnet:
-        proxy_ndp.run(machine, wan.interface6, network, subnet, node)
+    if ipv6.way == ON_LINK and ipv6.subnet:
+        proxy_ndp.run(machine, wan.interface6, network, ipv6.subnet, node)
+    else:
+        proxy_ndp.stop(machine, wan.interfaces)
 
-    works6, reason = _prove(machine, config, wan, subnet, reason, current)
+    works6, reason = _prove(machine, config, wan, ipv6, current)
     current = _published(machine, config, node, works6, current)
     current = _without_token(machine, config, current)
     _save(machine, current)
+    return _outcome(machine, found, node, ipv6, reason, wan, current)
+
+
+def _outcome(
+    machine: Machine, found: Found, node: str, ipv6: Choice, reason: str, wan: Wan, current: State
+) -> Outcome:
+    """What people are told of a gateway that is ready."""
+    config = found.config
     announced = any(route.startswith("::/0") for route in current.routes)
     if reason and not announced and current.token != "kept" and config.ipv6.mode == "auto":
         reason += f"; to announce it later, run `{standing.REGISTER}`"
@@ -99,7 +116,9 @@ def reconcile(machine: Machine, found: Found, insist: bool = False) -> Outcome:
         network=config.network,
         node=node,
         address=current.address,
-        subnet=str(subnet) if subnet and announced else "",
+        ipv6=ipv6.way if announced else members_subnet.NONE,
+        ipv6_found=ipv6.found,
+        subnet=str(ipv6.subnet) if ipv6.subnet and announced else "",
         ipv6_reason=reason,
         wan=wan,
         routes=current.routes,
@@ -113,43 +132,78 @@ def _save(machine: Machine, current: State) -> None:
         state.save(machine.paths, current)
 
 
-def _choose_subnet(
-    machine: Machine, config: Config, wan: Wan, current: State
-) -> tuple[Wan, IPv6Network | None, str]:
-    """Members' /80; at a first boot the router's advertisement gets a little time to arrive."""
+def _choose_ipv6(machine: Machine, config: Config, wan: Wan, current: State) -> tuple[Wan, Choice]:
+    """How members' IPv6 leaves, with some patience for what the router has yet to say."""
+    mode = config.ipv6.mode
+    seen, choice = wan, members_subnet.none("")
 
-    def look() -> tuple[Wan, IPv6Network]:
-        again = uplink.run(machine)
-        subnet, reason = members_subnet.choose(config.ipv6, again)
-        if subnet is None:
-            raise WaitingError(f"IPv6: {reason}")
-        return again, subnet
+    def look() -> None:
+        nonlocal seen, choice
+        seen = uplink.run(machine)
+        choice = _way_out(machine, config, seen, current)
+        as_before = current.subnet in ("", str(choice.subnet)) or choice.way == members_subnet.NAT66
+        if mode != "off" and (choice.way == members_subnet.NONE or not as_before):
+            raise WaitingError(f"IPv6: {choice.found}")
 
-    subnet, reason = members_subnet.choose(config.ipv6, wan)
-    if subnet or config.ipv6.mode == "off":
-        return wan, subnet, reason
-    seconds = 0.0 if current.registered else IPV6_PATIENCE
     try:
-        wan, subnet = machine.wait(look, seconds)
-        return wan, subnet, ""
+        machine.wait(look, _patience(machine, current))
     except WaitingError:
-        if config.ipv6.mode == "ndp-proxy":
+        if choice.way == members_subnet.NONE and mode in members_subnet.INSISTING:
             raise
-        return wan, None, reason
+    return seen, choice
+
+
+def _patience(machine: Machine, current: State) -> float:
+    """At a first boot an advertisement may be late; at any, the prefix of addresses that members have."""
+    starting = current.subnet and machine.clock.now() < STARTING
+    return IPV6_PATIENCE if starting or not current.registered else 0.0
+
+
+def _way_out(machine: Machine, config: Config, wan: Wan, current: State) -> Choice:
+    """What gateway.yaml says; with mode auto each prefix is tried until one works."""
+    settings = config.ipv6
+    choice = members_subnet.fixed(settings, wan, config.network)
+    if choice:
+        return choice
+    registered = IPv6Network(current.subnet) if current.subnet else None
+    candidates = members_subnet.prefixes(settings, wan, registered)
+    verdicts: dict[IPv6Network, str] = {}
+    for prefix in candidates:
+        subnet = members_subnet.subnet_of(settings, wan, prefix)
+        verdict = members_subnet.told(settings)
+        if verdict is None:
+            proxy_ndp.allow(machine, wan.interface6)
+            retry = _retry(config, current)
+            verdict = probe_ipv6.run(machine, wan, prefix, subnet, prove.TARGETS[6], retry=retry)
+        verdicts[prefix] = verdict
+        if verdict in members_subnet.accepted(settings):
+            break
+    return members_subnet.choose(settings, wan, candidates, verdicts)
+
+
+def _retry(config: Config, current: State) -> float | None:
+    """When to probe again: at a first boot at once, as the token is gone afterwards."""
+    if not current.registered:
+        return 0.0
+    return probe_ipv6.RETRY if current.subnet or config.controller.token else None
+
+
+def _as_registered(ipv6: Choice, current: State) -> Choice:
+    """Nothing is done for addresses that the controller does not give."""
+    if ipv6.subnet and str(ipv6.subnet) != current.subnet:
+        return members_subnet.none(f"{ipv6.subnet} is not registered at the controller")
+    if ipv6.way == members_subnet.NAT66 and not current.registered.get("nat66"):
+        return members_subnet.none("NAT66 is not registered at the controller")
+    return ipv6
 
 
 def _registered(
-    machine: Machine,
-    config: Config,
-    node: str,
-    subnet: IPv6Network | None,
-    wan: Wan,
-    current: State,
-    insist: bool,
+    machine: Machine, config: Config, node: str, ipv6: Choice, wan: Wan, current: State, insist: bool
 ) -> State:
     """Ask the controller only when it has not been told yet, or when that does not stand any more."""
-    wanted = register_gateway.fingerprint(config, node, subnet)
-    if current.registered and subnet is None and config.ipv6.mode == "auto":
+    nat66 = ipv6.way == members_subnet.NAT66
+    wanted = register_gateway.fingerprint(config, node, ipv6.subnet, nat66)
+    if current.registered and ipv6.subnet is None and config.ipv6.mode == "auto":
         # IPv6 that is away for a while is no reason to take members' addresses from them.
         wanted["subnet"] = current.registered.get("subnet")
     known = all(current.registered.get(key) == wanted[key] for key in ("network", "node"))
@@ -169,6 +223,7 @@ def _registered(
         mtu=config.gateway.mtu,
         subnet=IPv6Network(wanted["subnet"]) if wanted["subnet"] else None,
         old_subnet=IPv6Network(current.subnet) if known and current.subnet else None,
+        nat66=nat66,
     )
     before = current if known else State(written=current.written)
     current = register_gateway.run(machine, config, want, wan.network, before)
@@ -207,34 +262,35 @@ def _published(machine: Machine, config: Config, node: str, works6: bool, curren
     return current
 
 
-def _prove(
-    machine: Machine, config: Config, wan: Wan, subnet: IPv6Network | None, reason: str, current: State
-) -> tuple[bool, str]:
+def _prove(machine: Machine, config: Config, wan: Wan, ipv6: Choice, current: State) -> tuple[bool, str]:
     """Whether IPv6 works, and why not; WaitingError while IPv4 does not.
 
     Once per boot and situation; IPv6 is tried again as long as there is a token to publish it with.
     """
     mark = machine.paths.run_dir / "proved"
-    key = f"{wan} {current.address} {subnet}"
+    key = f"{wan} {current.address} {ipv6.way} {ipv6.range}"
     proved = store.read_json(mark)
     unproved = str(proved.get("unproved", "")) if proved.get("key") == key else ""
     done = proved.get("key") == key and not (unproved and config.controller.token)
     if not machine.dry_run and not done:
-        unproved = _ping(machine, config, subnet, current)
+        unproved = _ping(machine, config, ipv6, current)
         store.write(mark, json.dumps({"key": key, "unproved": unproved}).encode())
-    return subnet is not None and not unproved, reason or unproved
+    if ipv6.range is None:
+        return False, ipv6.found
+    return not unproved, unproved
 
 
-def _ping(machine: Machine, config: Config, subnet: IPv6Network | None, current: State) -> str:
+def _ping(machine: Machine, config: Config, ipv6: Choice, current: State) -> str:
     """Why IPv6 does not work, "" when it does or when there is none."""
     url = config.controller.url
     prove.run(machine, 4, lambda: current.address, url)
-    if subnet is None:
+    source = ipv6.range
+    if source is None:
         return ""
     try:
-        prove.run(machine, 6, lambda: join_network.address_in(machine, config.network, subnet), url)
+        prove.run(machine, 6, lambda: join_network.address_in(machine, config.network, source), url)
     except WaitingError as unproved:
-        if config.ipv6.mode == "ndp-proxy":
+        if config.ipv6.mode in members_subnet.INSISTING:
             raise
         return unproved.message
     return ""

@@ -25,7 +25,10 @@ SEARCHED_HOSTS = 65536
 
 @dataclass(frozen=True)
 class Want:
-    """What the gateway wants to be. subnet: members' /80 or None; old_subnet: ours from before."""
+    """What the gateway wants to be. subnet: members' /80 or None; old_subnet: ours from before.
+
+    nat66: members send IPv6 from their RFC 4193 addresses.
+    """
 
     network: str
     node: str
@@ -34,6 +37,12 @@ class Want:
     mtu: int
     subnet: IPv6Network | None = None
     old_subnet: IPv6Network | None = None
+    nat66: bool = False
+
+    @property
+    def ipv6(self) -> bool:
+        """Whether members are to send IPv6 here."""
+        return self.nat66 or self.subnet is not None
 
     @property
     def gone(self) -> IPv6Network | None:
@@ -71,10 +80,7 @@ def plan_ranges(settings: Settings, want: Want, avoid: IPv4Network) -> Settings:
         if not any(_pool_in(row, want.subnet) for row in pools):
             pool = {"ipRangeStart": str(want.subnet[0]), "ipRangeEnd": str(want.subnet[-1])}
             pools = [*pools, pool]
-        modes = settings.get("v6AssignMode") or {}
-        if not (modes.get("rfc4193") and modes.get("zt")):
-            # The object is replaced whole, so 6plane goes with it.
-            changes["v6AssignMode"] = {"6plane": False, **modes, "rfc4193": True, "zt": True}
+    changes |= _assign_modes(settings, want)
     if routes != _rows(settings, "routes"):
         changes["routes"] = routes
     if pools != _rows(settings, "ipAssignmentPools"):
@@ -82,6 +88,16 @@ def plan_ranges(settings: Settings, want: Want, avoid: IPv4Network) -> Settings:
     if settings.get("mtu") != want.mtu:
         changes["mtu"] = want.mtu
     return changes
+
+
+def _assign_modes(settings: Settings, want: Want) -> Settings:
+    """Who gives members IPv6 addresses. ::/0 goes via an RFC 4193 address; only a /80 has a pool."""
+    modes = settings.get("v6AssignMode") or {}
+    needed = [*(["rfc4193"] if want.ipv6 else []), *(["zt"] if want.subnet else [])]
+    if all(modes.get(key) for key in needed):
+        return {}
+    # The object is replaced whole, so 6plane goes with it.
+    return {"v6AssignMode": {"6plane": False, **modes, **dict.fromkeys(needed, True)}}
 
 
 def choose_address(settings: Settings, want: Want, members: dict[str, Member]) -> IPv4Address:

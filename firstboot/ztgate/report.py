@@ -9,6 +9,7 @@ from typing import Any
 
 from . import __version__, store
 from .machine import Machine
+from .members_subnet import NAT66, NONE
 from .reconcile import Outcome
 
 log = logging.getLogger("ztgate")
@@ -17,7 +18,7 @@ log = logging.getLogger("ztgate")
 def ready(machine: Machine, outcome: Outcome) -> None:
     """The gateway is in service."""
     seconds = _seconds(machine)
-    shown = outcome.subnet or "off"
+    shown = outcome.subnet or (outcome.ipv6 if outcome.ipv6 == NAT66 else "off")
     machine.console.say(
         f"ready network={outcome.network} address={outcome.address} ipv6={shown} seconds={seconds}"
     )
@@ -54,12 +55,14 @@ def text(status: dict[str, Any]) -> str:
         if status.get(key):
             lines += [f"{key}: {line}" for line in str(status[key]).splitlines()]
     if status.get("state") == "ready":
-        ipv6 = status["subnet"] or f"off ({status['ipv6_reason']})"
+        off = status["ipv6"] == NONE
+        ipv6 = "off" if off else status["subnet"] or status["ipv6"]
+        why = status["ipv6_reason"] if off else status["ipv6_found"]
         lines += [
             f"network: {status['network']}",
             f"node: {status['node']}",
             f"address: {status['address']}",
-            f"ipv6: {ipv6}",
+            f"ipv6: {ipv6} ({why})",
             f"wan: {status['wan']['interface']} {status['wan']['address']}",
             *(f"route: {route}" for route in status["routes"]),
             f"token: {status['token']}",
@@ -100,6 +103,7 @@ def _wan(outcome: Outcome) -> dict[str, Any]:
         "interface6": wan.interface6,
         "addresses6": [str(address) for address in wan.addresses6],
         "prefixes": [str(prefix) for prefix in wan.prefixes],
+        "delegated": [str(prefix) for prefix in wan.delegated],
     }
 
 

@@ -16,6 +16,7 @@ class State:
 
     written: SHA-256 of ZeroTier's files as we wrote them (it rewrites some of them itself).
     situation: what the firewall was made for. warnings: what the controller's data gave cause for.
+    way: how members' IPv6 leaves, see members_subnet.py.
     withdrawn: the network that `ztgate withdraw` left, and that only `ztgate register` takes up again.
     """
 
@@ -27,6 +28,7 @@ class State:
     written: dict[str, str] = field(default_factory=dict)
     situation: dict[str, Any] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
+    way: str = ""
     withdrawn: str = ""
 
     def but(self, **changes: Any) -> State:

@@ -16,7 +16,10 @@ Run = Callable[[Sequence[str]], str]
 
 @dataclass(frozen=True)
 class Wan:
-    """What the default routes and their interfaces show. interface6 is "" without an IPv6 default route."""
+    """What the default routes and their interfaces show. interface6 is "" without an IPv6 default route.
+
+    delegated: prefixes that a router has given to this machine by DHCPv6; see facts/delegation.py.
+    """
 
     interface: str
     address: IPv4Address
@@ -24,6 +27,7 @@ class Wan:
     interface6: str = ""
     addresses6: tuple[IPv6Address, ...] = ()
     prefixes: tuple[IPv6Network, ...] = ()
+    delegated: tuple[IPv6Network, ...] = ()
 
     @property
     def interfaces(self) -> tuple[str, ...]:

@@ -35,14 +35,18 @@ proxy {wan} {{
 """
 
 
-def kernel_wish(wan: str, zt: str) -> dict[str, str]:
+def answering(wan: str) -> dict[str, str]:
     """What the kernel's proxy needs. `all` makes it answer unicast probes; without delay 0 it takes 0.8 s."""
     return {
         "net/ipv6/conf/all/proxy_ndp": "1",
         f"net/ipv6/conf/{wan}/proxy_ndp": "1",
         f"net/ipv6/neigh/{wan}/proxy_delay": "0",
-        f"net/ipv6/conf/{zt}/keep_addr_on_down": "1",
     }
+
+
+def kernel_wish(wan: str, zt: str) -> dict[str, str]:
+    """The same, and that ZeroTier's addresses outlive a moment without their interface."""
+    return {**answering(wan), f"net/ipv6/conf/{zt}/keep_addr_on_down": "1"}
 
 
 def known_members(subnet: IPv6Network, nodes: tuple[str, ...], seen: list[IPv6Address]) -> set[IPv6Address]:
@@ -81,11 +85,15 @@ def ndppd_conf(wan: str, zt: str, index: str, subnet: IPv6Network) -> bytes:
     return _NDPPD.format(wan=wan, zt=zt, index=index, subnet=subnet).encode()
 
 
+def allow(machine: Machine, wan: str) -> None:
+    """Have the kernel answer for the addresses in its table; it is empty at first."""
+    _set(machine, answering(wan))
+
+
 def run(machine: Machine, wan: str, network: Network, subnet: IPv6Network, node: str) -> None:
     """Bring kernel and ndppd in line."""
     zt = network.interface
-    wanted = kernel_wish(wan, zt)
-    machine.do(sysctl.plan(wanted, sysctl.read(machine.paths, list(wanted)), "proxy NDP"))
+    _set(machine, kernel_wish(wan, zt))
 
     own = [address.ip for address in in_range(network, subnet)]
     seen = own + parse_neighbours(_rows(machine, "ip", "-6", "-j", "neigh", "show", "dev", zt))
@@ -102,6 +110,28 @@ def run(machine: Machine, wan: str, network: Network, subnet: IPv6Network, node:
     )
     if changed or machine.probe(("systemctl", "is-active", "--quiet", UNIT))[0] != 0:
         machine.do([Command(("systemctl", "restart", UNIT), "ndppd answers for the /80")])
+
+
+def plan_stop(present: set[tuple[IPv6Address, str]], wans: tuple[str, ...], active: bool) -> list[Action]:
+    """Nobody is asked for members' addresses (any more): answer for nobody."""
+    stale = sorted((address, name) for address, name in present if name in wans)
+    base = ("ip", "-6", "neigh", "del", "proxy")
+    return [
+        *(Command((*base, str(address), "dev", name), "it is not asked for") for address, name in stale),
+        *([Command(("systemctl", "stop", UNIT), "members' addresses are not asked for")] if active else []),
+    ]
+
+
+def stop(machine: Machine, wans: tuple[str, ...]) -> None:
+    """Undo what run() did on these interfaces."""
+    present = parse_proxies(_rows(machine, "ip", "-6", "-j", "neigh", "show", "proxy"))
+    begun = store.read_bytes(machine.paths.ndppd_conf) is not None
+    active = begun and machine.probe(("systemctl", "is-active", "--quiet", UNIT))[0] == 0
+    machine.do(plan_stop(present, wans, active))
+
+
+def _set(machine: Machine, wanted: dict[str, str]) -> None:
+    machine.do(sysctl.plan(wanted, sysctl.read(machine.paths, list(wanted)), "proxy NDP"))
 
 
 def _rows(machine: Machine, *argv: str) -> list[dict[str, Any]]:

@@ -16,7 +16,7 @@ from ..register import Target, Want
 from ..state import State
 
 
-def fingerprint(config: Config, node: str, subnet: IPv6Network | None) -> dict[str, Any]:
+def fingerprint(config: Config, node: str, subnet: IPv6Network | None, nat66: bool) -> dict[str, Any]:
     """What the registration depends on: as long as this stays, the controller need not be asked."""
     return {
         "network": config.network,
@@ -25,12 +25,13 @@ def fingerprint(config: Config, node: str, subnet: IPv6Network | None) -> dict[s
         "address": str(config.gateway.address or "auto"),
         "mtu": config.gateway.mtu,
         "subnet": str(subnet or ""),
+        **({"nat66": True} if nat66 else {}),
     }
 
 
 def check_default_routes(settings: register.Settings, want: Want, ours: list[str], takeover: bool) -> None:
     """Stop where somebody else is the gateway already."""
-    families = {register.DEFAULT4, register.DEFAULT6} if want.subnet else {register.DEFAULT4}
+    families = {register.DEFAULT4, register.DEFAULT6} if want.ipv6 else {register.DEFAULT4}
     found = register.foreign_defaults(settings, [str(want.rfc4193), *ours])
     foreign = [(net, via) for net, via in found if net in families]
     if foreign and not takeover:
@@ -65,7 +66,7 @@ def run(machine: Machine, config: Config, want: Want, wan: IPv4Network, state: S
         machine, lambda now: register.plan_cleanup(now, want), "remove the range of the prefix that is gone"
     )
     return state.but(
-        registered=fingerprint(config, want.node, want.subnet),
+        registered=fingerprint(config, want.node, want.subnet, want.nat66),
         address=str(address),
         subnet=str(want.subnet or ""),
         warnings=tuple(machine.warnings),

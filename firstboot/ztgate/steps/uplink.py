@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import replace
 from pathlib import Path
 
 from .. import store, sysctl
 from ..actions import Action, Command, SetSysctl, WriteFile
+from ..facts import delegation, wifi
 from ..facts import wan as wan_facts
-from ..facts import wifi
 from ..facts.wan import Wan
 from ..machine import Machine
 from ..paths import Paths
 
-# Linux forgets the router when it becomes one itself, unless told otherwise; networkd likewise.
-ACCEPT_RA = b"# By ztgate: a router ignores advertisements by default.\n[Network]\nIPv6AcceptRA=yes\n"
+# Sections and settings of systemd.network(5), as overlays/common has them in its own .network files.
+# Linux forgets the router when it becomes one itself, unless told otherwise; networkd likewise. And it asks
+# for a prefix to be delegated only where the router says that addresses come by DHCPv6: few do at home.
+SETTINGS = (("Network", "IPv6AcceptRA", "yes"), ("IPv6AcceptRA", "DHCPv6Client", "always"))
+NO_ADVERTISEMENTS = re.compile(r"IPv6AcceptRA\s*=\s*(no|n|false|f|off|0)", re.IGNORECASE)
 FORWARDING = ("net/ipv4/ip_forward", "net/ipv6/conf/all/forwarding")
 DROP_IN = "60-ztgate.conf"
 
@@ -28,23 +33,33 @@ def network_file(link: str) -> tuple[Path, ...]:
     return (Path(values["NETWORK_FILE"].strip('"')), *map(Path, parts))
 
 
-def says_accept_ra(texts: list[str]) -> bool:
-    """Whether any of these files sets IPv6AcceptRA, either way: then it is somebody's decision."""
-    return any(line.strip().startswith("IPv6AcceptRA") for text in texts for line in text.splitlines())
+def undecided(texts: list[str]) -> str:
+    """A drop-in with what none of these files sets; what one sets, either way, is somebody's decision."""
+    lines = [line.strip() for text in texts for line in text.splitlines()]
+    if any(NO_ADVERTISEMENTS.fullmatch(line) for line in lines):
+        return ""
+    return "".join(
+        f"[{section}]\n{key}={value}\n"
+        for section, key, value in SETTINGS
+        if not any(line.startswith(key) for line in lines)
+    )
 
 
 def plan_router_advertisements(
-    file: Path | None, decided: bool, accept_ra: str, name: str, paths: Paths
+    file: Path | None, missing: str, accept_ra: str, name: str, paths: Paths
 ) -> list[Action]:
-    """file: the .network file of the interface, None when the kernel itself handles advertisements."""
+    """file: the .network file of the interface, None when the kernel itself handles advertisements.
+
+    missing: what the file and its drop-ins do not say.
+    """
     if file is None:
         key = f"net/ipv6/conf/{name}/accept_ra"
         return [SetSysctl(key, "2", "keep the IPv6 router while forwarding")] if accept_ra == "1" else []
-    if decided:
+    if not missing:
         return []
     drop_in = paths.networkd_run / f"{file.name}.d" / DROP_IN
     return [
-        WriteFile(drop_in, ACCEPT_RA, "keep the IPv6 router while forwarding"),
+        WriteFile(drop_in, f"# By ztgate.\n{missing}".encode(), "IPv6 from the router while forwarding"),
         Command(("networkctl", "reload"), "networkd reads it"),
     ]
 
@@ -56,7 +71,8 @@ def run(machine: Machine) -> Wan:
     wan = wan_facts.read(machine.run, lambda: wifi.states(machine.probe, machine.paths))
     for name in wan.interfaces:
         _accept_advertisements(machine, name)
-    return wan
+    delegated = delegation.read(machine.probe, wan.interface6) if wan.interface6 else ()
+    return replace(wan, delegated=delegated)
 
 
 def _accept_advertisements(machine: Machine, name: str) -> None:
@@ -68,4 +84,4 @@ def _accept_advertisements(machine: Machine, name: str) -> None:
     key = f"net/ipv6/conf/{name}/accept_ra"
     accept_ra = sysctl.read(paths, [key])[key] or ""
     file = files[0] if files else None
-    machine.do(plan_router_advertisements(file, says_accept_ra(texts), accept_ra, name, paths))
+    machine.do(plan_router_advertisements(file, undecided(texts), accept_ra, name, paths))

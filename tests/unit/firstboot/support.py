@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable
-from ipaddress import IPv6Network, ip_address, ip_interface, ip_network
+from ipaddress import IPv6Address, IPv6Network, ip_address, ip_interface, ip_network
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +58,9 @@ class FakeTools:
         # The kernel has on ZeroTier's interface what the service says, but for what is taken from it.
         self.service: Callable[[], dict[str, Any]] = dict
         self.taken: set[str] = set()
+        self.on_link = True  # whether the router asks for addresses of the prefix
+        self.delegated = ""
+        self.running = {"zerotier-one.service"}
 
     def __call__(self, argv: Any, *, stdin: str | None = None, timeout: float = 60) -> tuple[int, str]:
         argv = tuple(argv)
@@ -75,10 +78,18 @@ class FakeTools:
                 return (0 if name in self.loaded else 1), ""
             case ("ping", *_, host):
                 return (0 if self.pings(host) else 1), ""
+            case ("networkctl", "--json=short", *_):
+                return 0, self.delegated
             case ("ip", "-6", "neigh", "add", "proxy", address, "dev", interface):
                 self.proxies[address] = interface
             case ("ip", "-6", "neigh", "del", "proxy", address, *_):
                 self.proxies.pop(address)
+            case ("systemctl", "start" | "restart", unit):
+                self.running.add(unit)
+            case ("systemctl", "stop", unit):
+                self.running.discard(unit)
+            case ("systemctl", "is-active", _, unit):
+                return (0 if unit in self.running else 3), ""
             case ("ip", "-6", "-j", "neigh", "show", "proxy"):
                 return 0, json.dumps([{"dst": dst, "dev": dev} for dst, dev in self.proxies.items()])
             case ("ip", "-6", "-j", "neigh", *_):
@@ -107,6 +118,19 @@ class FakeTools:
 def _address_row(text: str) -> dict[str, Any]:
     address = ip_interface(text)
     return {"local": str(address.ip), "prefixlen": address.network.prefixlen}
+
+
+class FakeListener:
+    """Hears solicitations for whatever is in the proxy table, if the prefix is on-link."""
+
+    def __init__(self, tools: FakeTools) -> None:
+        self.tools = tools
+
+    def heard(self) -> set[IPv6Address]:
+        return {IPv6Address(text) for text in self.tools.proxies} if self.tools.on_link else set()
+
+    def close(self) -> None:
+        pass
 
 
 class FakeController:
@@ -182,6 +206,8 @@ class FakeService:
         for row in routes:
             if str(row["target"]).endswith("/80"):
                 assigned.append(f"{derive.member_address(IPv6Network(row['target']), NODE)}/80")
+        if (self.controller.settings.get("v6AssignMode") or {}).get("rfc4193"):
+            assigned.append(f"{derive.rfc4193(NETWORK, NODE)}/88")
         status = "OK" if own.get("authorized") else "ACCESS_DENIED"
         return {
             "id": NETWORK,
@@ -212,10 +238,12 @@ def machine(root: Path, controller: FakeController | None = None, text: str = GO
     paths.synchronized.touch()
     if text:
         paths.fat_config.write_text(text)
-    made = Machine(paths, clock=FakeClock(), probe=FakeTools())
+    pretended = FakeTools()
+    made = Machine(paths, clock=FakeClock(), probe=pretended)
+    made.listen_for_solicitations = lambda interface: FakeListener(pretended)
     fake = FakeService(controller or FakeController())
     made.service.call = fake.call  # type: ignore[method-assign]
-    tools(made).service = fake.network
+    pretended.service = fake.network
     return made
 
 

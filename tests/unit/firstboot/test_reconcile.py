@@ -98,7 +98,7 @@ def test_ipv4_alone_when_ipv6_does_not_work(tmp_path: Path, controller: FakeCont
     made = machine(tmp_path, controller, KEEP)
     tools(made).pings = lambda host: ":" not in host
     outcome = go(made)
-    assert outcome.subnet == "" and "no answer over IPv6" in outcome.ipv6_reason
+    assert outcome.subnet == "" and "nobody on the IPv6 internet answers" in outcome.ipv6_reason
     assert [target for target, via in routes(controller) if via] == ["0.0.0.0/0"]
     # It works later, and the token is still there.
     tools(made).pings = lambda host: True
@@ -203,7 +203,7 @@ def test_ipv6_that_failed_is_not_tried_for_ever(tmp_path: Path, controller: Fake
     tools(made).pings = lambda host: ":" not in host
     assert "run `ztgate register --token-file FILE`" in go(made).ipv6_reason
     tools(made).calls.clear()
-    assert "no answer over IPv6" in go(made).ipv6_reason
+    assert "nobody on the IPv6 internet answers" in go(made).ipv6_reason
     assert not any(call[0] == "ping" for call in tools(made).calls), "the token is gone"
 
 

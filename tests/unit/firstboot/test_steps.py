@@ -3,7 +3,7 @@
 import base64
 import json
 from dataclasses import asdict
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
+from ipaddress import IPv4Address, IPv6Address, IPv6Network
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +13,6 @@ from ztgate.actions import Command, SetSysctl, WriteFile
 from ztgate.config import Ssh, ZeroTier
 from ztgate.errors import WaitingError, ZtgateError
 from ztgate.facts.time import Time
-from ztgate.facts.wan import Wan
-from ztgate.members_subnet import choose
 from ztgate.paths import Paths
 from ztgate.steps import join_network, prove, proxy_ndp, ssh_keys, start_zerotier, uplink
 
@@ -79,19 +77,26 @@ def test_network_file() -> None:
 
 def test_router_advertisements() -> None:
     file = Path("/etc/systemd/network/10-x.network")
-    write, reload = uplink.plan_router_advertisements(file, False, "0", "ens3", PATHS)
+    write, reload = uplink.plan_router_advertisements(file, uplink.undecided([]), "0", "ens3", PATHS)
     assert isinstance(write, WriteFile) and isinstance(reload, Command)
     assert str(write.path) == "/r/run/systemd/network/10-x.network.d/60-ztgate.conf"
-    assert uplink.says_accept_ra([write.content.decode()])
+    assert uplink.undecided([write.content.decode()]) == ""
     assert reload.argv == ("networkctl", "reload")
-    assert uplink.plan_router_advertisements(file, True, "0", "ens3", PATHS) == []
+    assert uplink.plan_router_advertisements(file, "", "0", "ens3", PATHS) == []
     # Without networkd the kernel listens itself.
-    (kernel,) = uplink.plan_router_advertisements(None, False, "1", "ens3", PATHS)
+    (kernel,) = uplink.plan_router_advertisements(None, "", "1", "ens3", PATHS)
     assert isinstance(kernel, SetSysctl) and (kernel.key, kernel.value) == (
         "net/ipv6/conf/ens3/accept_ra",
         "2",
     )
-    assert uplink.plan_router_advertisements(None, False, "0", "ens3", PATHS) == []
+    assert uplink.plan_router_advertisements(None, "", "0", "ens3", PATHS) == []
+
+
+def test_what_somebody_has_decided_stays() -> None:
+    assert uplink.undecided(["[Network]\nIPv6AcceptRA=true\n"]) == "[IPv6AcceptRA]\nDHCPv6Client=always\n"
+    assert uplink.undecided(["[Network]\nIPv6AcceptRA = no\n"]) == "", "then nothing is listened to"
+    assert uplink.undecided(["[IPv6AcceptRA]\nDHCPv6Client=no\n"]) == "[Network]\nIPv6AcceptRA=yes\n"
+    assert uplink.undecided(["[Network]\nIPv6AcceptRA=yes\n", " DHCPv6Client=no"]) == ""
 
 
 def test_sysctls() -> None:
@@ -191,6 +196,15 @@ def test_proxies() -> None:
     ]
 
 
+def test_answering_for_nobody() -> None:
+    present = {(SUBNET[7], "ens3"), (SUBNET[9], "eth9")}
+    assert [str(action) for action in proxy_ndp.plan_stop(present, ("ens3", "wlan0"), active=True)] == [
+        "ip -6 neigh del proxy 2600:db8:0:1:ff::7 dev ens3",
+        "systemctl stop ztgate-ndppd.service",
+    ]
+    assert proxy_ndp.plan_stop(set(), ("ens3",), active=False) == []
+
+
 def test_neighbours() -> None:
     rows: list[dict[str, Any]] = [
         {"dst": "fe80::1", "lladdr": "00:00:00:00:00:01", "state": ["STALE"]},
@@ -202,31 +216,6 @@ def test_neighbours() -> None:
 def test_whom_to_ping() -> None:
     assert prove.targets(4, ["203.0.3.10", "203.0.3.11"]) == ["203.0.3.10", "9.9.9.9", "1.1.1.1"]
     assert prove.targets(6, []) == ["2620:fe::fe", "2606:4700:4700::1111"]
-
-
-WAN = Wan(
-    "ens3",
-    IPv4Address("203.0.1.10"),
-    IPv4Network("203.0.1.0/24"),
-    "ens3",
-    (IPv6Address("2600:db8:0:1:5054::1"),),
-    (IPv6Network("2600:db8:0:1::/64"),),
-)
-
-
-def wish(mode: str = "auto", prefix: str | None = None, subnet: int = 0xFF) -> config.IPv6:
-    return config.IPv6(mode, IPv6Network(prefix) if prefix else None, subnet)
-
-
-def test_members_subnet() -> None:
-    assert choose(wish(), WAN) == (SUBNET, "")
-    assert choose(wish("off"), WAN) == (None, "switched off in gateway.yaml")
-    assert (
-        choose(wish(prefix="2600:db8:0:9::/64"), WAN)[1]
-        == "the WAN does not have ipv6.prefix 2600:db8:0:9::/64"
-    )
-    with pytest.raises(ZtgateError, match="holds the gateway's own address"):
-        choose(wish(subnet=0x5054), WAN)
 
 
 NET = "network: 116be780b4870839\n"

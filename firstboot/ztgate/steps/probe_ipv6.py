@@ -1,0 +1,58 @@
+"""Step: find out how a prefix reaches this machine, once a boot."""
+
+from __future__ import annotations
+
+import json
+import logging
+import random
+from collections.abc import Sequence
+from ipaddress import IPv6Network
+
+from .. import store
+from ..facts import ipv6_probe
+from ..facts.ipv6_probe import DOWN, ON_LINK, ROUTED
+from ..facts.wan import Wan
+from ..machine import Machine
+
+log = logging.getLogger("ztgate")
+RETRY = 600.0  # seconds after which a prefix that was of no use is tried again, once the gateway is set up
+
+
+def run(
+    machine: Machine,
+    wan: Wan,
+    prefix: IPv6Network,
+    subnet: IPv6Network,
+    hosts: Sequence[str],
+    *,
+    retry: float | None,
+) -> str:
+    """One of facts.ipv6_probe's verdicts on a prefix, from an address of its /80.
+
+    retry: after how many seconds to try one again that did not work; None if nothing would come of it.
+    """
+    mark = machine.paths.run_dir / "ipv6-probe.json"
+    key = f"{prefix} on {wan.interface6}"
+    known = store.read_json(mark)
+    if key in known:
+        verdict, at = known[key]
+        if not _is_due(verdict, machine.clock.now() - at, retry):
+            return str(verdict)
+    if machine.dry_run:
+        return ROUTED if prefix in wan.delegated else ON_LINK
+    address = ipv6_probe.address_for(subnet, random.getrandbits(32))
+    verdict = ipv6_probe.verdict(
+        ipv6_probe.look(
+            machine.probe, wan.interface6, address, wan.addresses6, hosts, machine.listen_for_solicitations
+        )
+    )
+    log.info("probed %s with %s: %s", key, address, verdict)
+    store.write(mark, json.dumps({**known, key: (verdict, machine.clock.now())}).encode())
+    return verdict
+
+
+def _is_due(verdict: str, age: float, retry: float | None) -> bool:
+    """Whether to try again: what works is left alone, and that nobody answers at all usually passes."""
+    if verdict in (ON_LINK, ROUTED) or retry is None:
+        return False
+    return verdict == DOWN or age >= retry
