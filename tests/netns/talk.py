@@ -2,14 +2,18 @@
 
 talk.py serve PROTOCOL PORT             answers everybody with the address that they came from
 talk.py ask PROTOCOL HOST PORT [SOURCE] prints the answer and the TCP segment size; status 1 without one
+talk.py crowd tcp HOST PORT SOURCE      makes as many connections at once as a browser, and prints the seconds
+                                        until the last one was refused
 """
 
 import contextlib
 import socket
 import sys
 import threading
+import time
 
 PATIENCE = 0.7  # seconds; everything is on this machine
+CROWD = 50  # connections
 
 
 def serve(kind: int, port: int) -> None:
@@ -45,8 +49,26 @@ def ask(kind: int, host: str, port: int, source: str) -> None:
         print(client.recv(100).decode(), size)
 
 
+def crowd(host: str, port: int, source: str) -> None:
+    def knock() -> None:
+        with socket.socket(socket.AF_INET6, socket.SOCK_STREAM) as client, contextlib.suppress(OSError):
+            client.bind((source, 0))
+            client.connect((host, port))
+
+    began = time.monotonic()
+    knocking = [threading.Thread(target=knock) for _ in range(CROWD)]
+    for thread in knocking:
+        thread.start()
+    for thread in knocking:
+        thread.join()
+    print(time.monotonic() - began)
+
+
 def main() -> int:
     verb, protocol, *rest = sys.argv[1:]
+    if verb == "crowd":
+        crowd(rest[0], int(rest[1]), rest[2])
+        return 0
     kind = socket.SOCK_STREAM if protocol == "tcp" else socket.SOCK_DGRAM
     if verb == "serve":
         for port in rest[1:]:
