@@ -125,7 +125,7 @@ def test_without_ipv6_a_connection_fails_at_once(world: World, source: str) -> N
 
 
 def test_many_connections_at_once_fail_at_once(world: World) -> None:
-    """With ICMPv6 errors alone, 14 of these 50 were still hanging after 10 s: the kernel sends 6 a second."""
+    """With ICMPv6 errors alone, 14 of these 50 were still hanging after 10 s: Linux sends 6 a second."""
     world.load(situation=replace(SITUATION, subnet=""))
     command = (sys.executable, TALK, "crowd", "tcp", INTERNET6, "80", MEMBER6)
     assert float(world.member.run(*command)) < AT_ONCE
