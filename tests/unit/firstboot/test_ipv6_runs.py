@@ -48,7 +48,7 @@ def test_a_routed_prefix_needs_no_proxy(tmp_path: Path, controller: FakeControll
     outcome = go(made)
     assert (outcome.ipv6, outcome.subnet) == (ROUTED, str(SUBNET))
     assert routes6(controller) == [(str(SUBNET), None), ("::/0", VIA6)]
-    assert tools(made).proxies == [] and proxy_ndp.UNIT not in tools(made).running
+    assert tools(made).proxies == {} and proxy_ndp.UNIT not in tools(made).running
     assert go(made) == outcome and made.performed == []
 
 
@@ -58,7 +58,7 @@ def test_what_was_answered_for_before_is_not_any_more(tmp_path: Path, controller
     assert tools(made).proxies and proxy_ndp.UNIT in tools(made).running
     made.paths.fat_config.write_text(KEEP + f"ipv6: {{mode: routed, prefix: '{LINK}'}}\n")
     assert go(made).ipv6 == ROUTED
-    assert tools(made).proxies == [] and proxy_ndp.UNIT not in tools(made).running
+    assert tools(made).proxies == {} and proxy_ndp.UNIT not in tools(made).running
 
 
 def test_a_prefix_from_the_router_at_home(tmp_path: Path, controller: FakeController) -> None:
