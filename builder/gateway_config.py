@@ -81,6 +81,9 @@ def with_token(text: str, directory: Path, from_environment: str) -> str:
     controller = _pair(root, "controller")
     section = controller[1] if controller and isinstance(controller[1], yaml.MappingNode) else None
     token, file = (_pair(section, "token"), _pair(section, "token-file")) if section else (None, None)
+    kind = _pair(section, "kind")
+    if kind and kind[1].value == "none":
+        return text
     if token and not _empty(token[1]):
         return text
     if file and not _empty(file[1]):

@@ -59,6 +59,7 @@ NEEDS = (
     Need("nft", "nftables", "tries the firewall's rules", (TEST,)),
     Need("ndppd", "ndppd", "tries the IPv6 proxy", (TEST,)),
     Need("tcpdump", "tcpdump", "looks at packets", (TEST,)),
+    Need("jq", "jq", "tries the commands for a self-hosted controller", (TEST,)),
     Need("cpio", "cpio", "looks into the initrd", (TEST,)),
     Need("zstd", "zstd", "looks into the initrd", (TEST,)),
     Need("mkfs.vfat", "dosfstools", "makes a disk for cloud-init", (TEST,)),

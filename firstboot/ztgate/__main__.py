@@ -80,7 +80,8 @@ def _run(options: argparse.Namespace) -> int:
     if options.verb in ("plan", "register"):
         from . import service
 
-        return service.apply(machine, once=True, token=_token(options))
+        again = options.verb == "register"
+        return service.apply(machine, once=True, token=_token(options), again=again)
     if options.verb == "withdraw":
         from . import service
 

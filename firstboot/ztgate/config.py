@@ -185,6 +185,8 @@ def _contradictions(data: dict[str, Any], document: yamltext.Document) -> list[y
         )
     if controller["token"] and controller["token"].strip(".<>") in ("", "token", "your-token"):
         problem(("controller", "token"), "is still the example's placeholder", "put the real token there")
+    if controller["kind"] == "none" and (_token(controller["token"]) or controller["token-file"]):
+        problem(("controller", "kind"), "none, though there is a token", "remove the token, or this line")
     if controller["token"] and controller["token-file"]:
         problem(("controller", "token-file"), "given beside token", "keep one of the two")
     if ipv4["mode"] == "snat" and not ipv4["source"]:
@@ -230,11 +232,10 @@ def _build_controller(data: dict[str, Any]) -> Controller:
         kind = _kind(url)
     elif kind == "central-v2" and url == central_v1():
         url = CENTRAL_V2
-    token = data["token"]
     return Controller(
         kind=kind,
         url=url,
-        token=None if token is None or DISCARDED.fullmatch(token) else Secret(token),
+        token=_token(data["token"]),
         token_file=data["token-file"],
         token_after_setup=data["token-after-setup"],
         ca_file=data["ca-file"],
@@ -256,6 +257,11 @@ def _kind(url: str) -> str:
     if where.hostname == urlsplit(CENTRAL_V2).hostname or where.path.endswith("/api/v2"):
         return "central-v2"
     return "self-hosted"
+
+
+def _token(text: str | None) -> Secret | None:
+    """A token that is one; where one was discarded there is none."""
+    return None if text is None or DISCARDED.fullmatch(text) else Secret(text)
 
 
 def _build_wifi(data: dict[str, Any]) -> Wifi | None:

@@ -18,6 +18,7 @@ from .actions import (
     WriteMember,
     WriteNetwork,
 )
+from .by_hand import Item
 from .console import Console
 from .controllers.base import Controller
 from .errors import ZtgateError
@@ -51,6 +52,7 @@ class Machine:
         self.network_id = ""
         self.performed: list[Action] = []
         self.warnings: list[str] = []
+        self.todo: tuple[Item, ...] = ()
         self.probe = probe
         self.listen_for_solicitations: Callable[[str], Listener] = Solicitations
 

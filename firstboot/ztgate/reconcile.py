@@ -6,11 +6,11 @@ Every step reads facts again, so a run that ends early is simply done again.
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from ipaddress import IPv4Address, IPv6Network
 from typing import Any
 
-from . import derive, firewall, members_subnet, register, standing, state, store
+from . import by_hand, derive, firewall, members_subnet, register, standing, state, store
 from .config import Config
 from .configfile import Found
 from .controllers.open import open_controller
@@ -22,6 +22,7 @@ from .members_subnet import Choice
 from .register import Target, Want
 from .state import State
 from .steps import (
+    ask_people,
     check_clock,
     drop_token,
     join_network,
@@ -81,7 +82,11 @@ def reconcile(machine: Machine, found: Found, insist: bool = False) -> Outcome:
     _save(machine, current)
     wan, ipv6 = _choose_ipv6(machine, config, wan, current)
     join_network.leave(machine, config.network, str(current.registered.get("network", "")))
-    current = _registered(machine, config, node, ipv6, wan, current, insist)
+    people = _people(config, node, ipv6, wan, current)
+    if people:
+        current = _joined(machine, people, current)
+    else:
+        current = _registered(machine, config, node, ipv6, wan, current, insist)
     ipv6 = _as_registered(ipv6, current)
     network = join_network.run(machine, config.network, IPv4Address(current.address))
     verify.kernel(machine, network)
@@ -97,7 +102,10 @@ def reconcile(machine: Machine, found: Found, insist: bool = False) -> Outcome:
         proxy_ndp.stop(machine, wan.interfaces)
 
     works6, reason = _prove(machine, config, wan, ipv6, current)
-    current = _published(machine, config, node, works6, current)
+    if people:
+        current = ask_people.for_routes(machine, replace(people, works6=works6 or not ipv6.subnet), current)
+    else:
+        current = _published(machine, config, node, works6, current)
     current = _without_token(machine, config, current)
     _save(machine, current)
     return _outcome(machine, found, node, ipv6, reason, wan, current)
@@ -107,13 +115,13 @@ def _outcome(
     machine: Machine, found: Found, node: str, ipv6: Choice, reason: str, wan: Wan, current: State
 ) -> Outcome:
     """What people are told of a gateway that is ready."""
-    config = found.config
     announced = any(route.startswith("::/0") for route in current.routes)
-    if reason and not announced and current.token != "kept" and config.ipv6.mode == "auto":
-        reason += f"; to announce it later, run `{standing.REGISTER}`"
+    if not announced:
+        reason = _why_not_announced(machine, found.config, reason, current)
+    missing = (f"to do at the controller: {item.words}" for item in machine.todo)
     return Outcome(
         source=str(found.path),
-        network=config.network,
+        network=found.config.network,
         node=node,
         address=current.address,
         ipv6=ipv6.way if announced else members_subnet.NONE,
@@ -123,8 +131,17 @@ def _outcome(
         wan=wan,
         routes=current.routes,
         token=current.token,
-        warnings=tuple(dict.fromkeys((*current.warnings, *machine.warnings))),
+        warnings=tuple(dict.fromkeys((*current.warnings, *machine.warnings, *missing))),
     )
+
+
+def _why_not_announced(machine: Machine, config: Config, reason: str, current: State) -> str:
+    """Why there is no IPv6 for members, and what would bring it."""
+    if config.controller.kind == "none":
+        return reason or "not at the controller yet: " + "; ".join(item.short for item in machine.todo)
+    if reason and current.token != "kept" and config.ipv6.mode == "auto":
+        return f"{reason}; to announce it later, run `{standing.REGISTER}`"
+    return reason
 
 
 def _save(machine: Machine, current: State) -> None:
@@ -197,6 +214,31 @@ def _as_registered(ipv6: Choice, current: State) -> Choice:
     return ipv6
 
 
+def _people(
+    config: Config, node: str, ipv6: Choice, wan: Wan, current: State
+) -> by_hand.Want | None:
+    """What people are asked to do at the controller; None if it is asked by its API."""
+    if config.controller.kind != "none":
+        return None
+    return by_hand.Want(
+        network=config.network,
+        node=node,
+        address=config.gateway.address,
+        wan=wan.network,
+        subnet=ipv6.subnet,
+        old_subnet=IPv6Network(current.subnet) if current.subnet else None,
+        insist6=config.ipv6.mode in members_subnet.INSISTING,
+    )
+
+
+def _joined(machine: Machine, people: by_hand.Want, current: State) -> State:
+    """A member with an address, when people have made it one. Until then it keeps its node id."""
+    current = current.but(registered={"network": people.network, "node": people.node})
+    _save(machine, current)
+    join_network.join(machine, people.network)
+    return ask_people.for_address(machine, people, current)
+
+
 def _registered(
     machine: Machine, config: Config, node: str, ipv6: Choice, wan: Wan, current: State, insist: bool
 ) -> State:
@@ -265,13 +307,14 @@ def _published(machine: Machine, config: Config, node: str, works6: bool, curren
 def _prove(machine: Machine, config: Config, wan: Wan, ipv6: Choice, current: State) -> tuple[bool, str]:
     """Whether IPv6 works, and why not; WaitingError while IPv4 does not.
 
-    Once per boot and situation; IPv6 is tried again as long as there is a token to publish it with.
+    Once per boot and situation; IPv6 is tried again as long as it could still be published.
     """
     mark = machine.paths.run_dir / "proved"
     key = f"{wan} {current.address} {ipv6.way} {ipv6.range}"
     proved = store.read_json(mark)
     unproved = str(proved.get("unproved", "")) if proved.get("key") == key else ""
-    done = proved.get("key") == key and not (unproved and config.controller.token)
+    publishable = config.controller.token or config.controller.kind == "none"
+    done = proved.get("key") == key and not (unproved and publishable)
     if not machine.dry_run and not done:
         unproved = _ping(machine, config, ipv6, current)
         store.write(mark, json.dumps({"key": key, "unproved": unproved}).encode())

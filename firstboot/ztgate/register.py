@@ -105,7 +105,7 @@ def choose_address(settings: Settings, want: Want, members: dict[str, Member]) -
     ranges = lans(settings)
     used = {address: node for node, m in members.items() for address in m.addresses if node != want.node}
     if want.address:
-        _check_address(want.address, ranges, used)
+        check_address(want.address, ranges, used)
         return want.address
     own = members.get(want.node)
     for text in own.addresses if own else ():
@@ -121,7 +121,8 @@ def choose_address(settings: Settings, want: Want, members: dict[str, Member]) -
     raise ZtgateError("the network has no free IPv4 address", "name one as gateway.address")
 
 
-def _check_address(address: IPv4Address, ranges: list[IPv4Network], used: dict[str, str]) -> None:
+def check_address(address: IPv4Address, ranges: list[IPv4Network], used: dict[str, str]) -> None:
+    """Whether a gateway.address can be the gateway's; used: members by their addresses."""
     inside = [net for net in ranges if address in net]
     if not inside:
         raise ZtgateError(

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import logging
+from collections.abc import Iterable
 from dataclasses import asdict
 from typing import Any
 
-from . import __version__, store
+from . import __version__, by_hand, store
 from .machine import Machine
 from .members_subnet import NAT66, NONE
 from .reconcile import Outcome
@@ -22,14 +23,14 @@ def ready(machine: Machine, outcome: Outcome) -> None:
     machine.console.say(
         f"ready network={outcome.network} address={outcome.address} ipv6={shown} seconds={seconds}"
     )
-    data = asdict(outcome) | {"wan": _wan(outcome), "seconds": seconds}
+    data = asdict(outcome) | {"wan": _wan(outcome), "seconds": seconds, **_todo(machine)}
     _write(machine, {"state": "ready", "reason": "", **data})
 
 
 def waiting(machine: Machine, reason: str, hint: str = "") -> None:
     """Something is missing that may still come."""
     machine.say_waiting(reason)
-    _write(machine, {"state": "waiting", "reason": reason, "hint": hint})
+    _write(machine, {"state": "waiting", "reason": reason, "hint": hint, **_todo(machine)})
 
 
 def failed(machine: Machine, message: str, hint: str) -> None:
@@ -44,8 +45,9 @@ def failed(machine: Machine, message: str, hint: str) -> None:
 def withdrawn(machine: Machine, network: str) -> None:
     """It was the gateway once, and is to stay away."""
     machine.console.say(f"withdrawn from network {network}")
-    hint = "ztgate register --token-file FILE makes this machine its gateway again"
-    _write(machine, {"state": "withdrawn", "reason": f"withdrawn from network {network}", "hint": hint})
+    hint = "ztgate register makes this machine its gateway again; --token-file FILE has the token for that"
+    reason = f"withdrawn from network {network}"
+    _write(machine, {"state": "withdrawn", "reason": reason, "hint": hint, **_todo(machine)})
 
 
 def text(status: dict[str, Any]) -> str:
@@ -70,7 +72,26 @@ def text(status: dict[str, Any]) -> str:
             f"ready after: {status['seconds']} s",
             f"configuration: {status['source']}",
         ]
+    else:
+        todo = (f"{number}. {words}" for number, words in enumerate(status.get("todo", ()), 1))
+        lines += _block("to do at the controller, by the names of ZeroTier Central's page:", todo)
+    about = "or in a shell on the machine of a self-hosted controller (needs curl and jq):"
+    lines += _block(about, status.get("commands", ()))
     return "\n".join(lines) + "\n"
+
+
+def _block(head: str, rows: Iterable[str]) -> list[str]:
+    """Lines below a headline; nothing if there are none."""
+    rows = list(rows)
+    return ["", head, *(f"  {row}" for row in rows)] if rows else []
+
+
+def _todo(machine: Machine) -> dict[str, Any]:
+    """What people have to do at the controller, in words and as commands."""
+    if not machine.todo:
+        return {}
+    lines = by_hand.commands(machine.network_id, machine.todo)
+    return {"todo": [item.words for item in machine.todo], "commands": list(lines)}
 
 
 def read(machine: Machine) -> dict[str, Any]:

@@ -24,14 +24,17 @@ log = logging.getLogger("ztgate")
 READY, FAILED, WAITING = 0, 1, 3
 
 
-def apply(machine: Machine, *, once: bool, token: Secret | None = None) -> int:
-    """The exit status; with once=True a single round. A given token takes the configured one's place."""
+def apply(machine: Machine, *, once: bool, token: Secret | None = None, again: bool = False) -> int:
+    """The exit status; with once=True a single round. A given token takes the configured one's place.
+
+    again=True takes a network up that was withdrawn from.
+    """
 
     def round_() -> None:
         _mount_fat(machine)
         found = _with_token(configfile.find(machine.paths), token)
         left = state.load(machine.paths).withdrawn
-        if left == found.config.network and token is None:
+        if left == found.config.network and token is None and not again:
             report.withdrawn(machine, left)
             return
         outcome = reconcile.reconcile(machine, found, token is not None)
@@ -50,10 +53,13 @@ def withdraw(machine: Machine, *, token: Secret | None = None) -> int:
         config = _with_token(configfile.find(machine.paths), token).config
         before = state.load(machine.paths)
         machine.network_id = config.network
-        machine.controller = open_controller(
-            config.controller, machine.paths, machine.clock, machine.say_waiting
-        )
-        leaving.run(machine, config, machine.service.node())
+        if config.controller.kind == "none":
+            leaving.run_by_hand(machine, config, machine.service.node(), before)
+        else:
+            machine.controller = open_controller(
+                config.controller, machine.paths, machine.clock, machine.say_waiting
+            )
+            leaving.run(machine, config, machine.service.node())
         if not machine.dry_run:
             state.save(machine.paths, leaving.state_afterwards(config.network, before))
             machine.paths.ledger.unlink(missing_ok=True)
@@ -65,6 +71,8 @@ def withdraw(machine: Machine, *, token: Secret | None = None) -> int:
 def _with_token(found: Found, token: Secret | None) -> Found:
     if token is None:
         return found
+    if found.config.controller.kind == "none":
+        raise ZtgateError("controller.kind is none: no token is needed", "leave out --token-file")
     controller = replace(found.config.controller, token=token)
     return replace(found, config=replace(found.config, controller=controller))
 
@@ -73,6 +81,7 @@ def _until_done(machine: Machine, round_: Callable[[], None], *, once: bool) -> 
     """Rounds until one neither waits nor fails; whatever it was is reported here."""
     with _alone(machine):
         for pause in pauses(1.0, 10.0):
+            machine.todo = ()
             try:
                 round_()
             except WaitingError as reason:

@@ -6,10 +6,10 @@ become a /0), and no next hop is ever changed in place (members on Linux would k
 
 from __future__ import annotations
 
-from ipaddress import ip_address, ip_network
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from typing import Any
 
-from . import amend, ledger
+from . import amend, by_hand, ledger
 from .actions import CallService, Command, DeleteMember, WriteMember
 from .config import Config
 from .controllers.base import Member
@@ -18,7 +18,7 @@ from .ledger import Ledger, Settings
 from .machine import Machine
 from .register import Target
 from .state import State
-from .steps import load_firewall, proxy_ndp, publish
+from .steps import ask_people, load_firewall, proxy_ndp, publish
 
 
 def run(machine: Machine, config: Config, node: str) -> None:
@@ -35,6 +35,21 @@ def run(machine: Machine, config: Config, node: str) -> None:
     )
     amend.network(machine, lambda now: ledger.plan_return(book, now), "what was there before", keep=False)
     _leave(machine, config.network, node, book)
+    _close(machine, config)
+
+
+def run_by_hand(machine: Machine, config: Config, node: str, state: State) -> None:
+    """Leave once nobody is sent here any more; what is to be removed at the controller is people's to do."""
+    subnet = IPv6Network(state.subnet) if state.subnet else None
+    nothing = IPv4Network("0.0.0.0/32")  # no range is looked for
+    want = by_hand.Want(config.network, node, config.gateway.address, nothing, old_subnet=subnet)
+    ask_people.for_withdrawal(machine, want)
+    _leave_here(machine, config.network)
+    _close(machine, config)
+
+
+def _close(machine: Machine, config: Config) -> None:
+    """Forward nothing, and answer for nobody."""
     machine.do([Command(("systemctl", "stop", proxy_ndp.UNIT), "nobody's neighbour any more")])
     load_firewall.run(machine, config, Situation())
 
@@ -77,8 +92,7 @@ def _forget_addresses(machine: Machine, book: Ledger, node: str) -> None:
 
 def _leave(machine: Machine, network: str, node: str, book: Ledger) -> None:
     """This machine goes; a member that was there before us becomes what it was."""
-    if machine.service.network(network) is not None:
-        machine.do([CallService(f"/network/{network}", {}, "leave the network", "DELETE")])
+    _leave_here(machine, network)
     own = machine.require_controller().member(network, node)
     if own is None:
         return
@@ -90,6 +104,11 @@ def _leave(machine: Machine, network: str, node: str, book: Ledger) -> None:
     machine.do(
         [WriteMember(node, {"authorized": False}, "no longer a member"), DeleteMember(node, "forget it")]
     )
+
+
+def _leave_here(machine: Machine, network: str) -> None:
+    if machine.service.network(network) is not None:
+        machine.do([CallService(f"/network/{network}", {}, "leave the network", "DELETE")])
 
 
 def _shown(member: Member) -> dict[str, Any]:

@@ -44,14 +44,20 @@ def plan(network: str, current: Network | None) -> list[Action]:
     return []
 
 
-def check(network: str, current: Network | None, address: IPv4Address) -> Network:
-    """The network once it is up with the gateway's address; otherwise the reason why not."""
+def refuse_failure(network: str, current: Network | None) -> Network:
+    """The network as it is, unless waiting would not help."""
     if current is None:
         # 1.14.1 answers 200 to a join whose tap device could not be made, and then forgets it.
         raise ZtgateError("ZeroTier joined and has no network: no tap device", "journalctl -u zerotier-one")
     if current.status in _FAILURES:
         message, hint = _FAILURES[current.status]
         raise ZtgateError(message.format(id=network), hint)
+    return current
+
+
+def check(network: str, current: Network | None, address: IPv4Address) -> Network:
+    """The network once it is up with the gateway's address; otherwise the reason why not."""
+    current = refuse_failure(network, current)
     if current.status != "OK":
         raise WaitingError(_REASONS.get(current.status, f"the network's state is {current.status}"))
     if all(own.ip != address for own in current.addresses4) or not standing.holds(current, address):
@@ -63,6 +69,13 @@ def leave(machine: Machine, network: str, before: str) -> None:
     """Leave the network of before, if there is one."""
     joined = bool(before) and before != network and machine.service.network(before) is not None
     machine.do(plan_leaving(network, before, joined))
+
+
+def join(machine: Machine, network: str) -> None:
+    """Join, and wait for nobody."""
+    machine.do(plan(network, machine.service.network(network)))
+    if not machine.dry_run:
+        refuse_failure(network, machine.service.network(network))
 
 
 def run(machine: Machine, network: str, address: IPv4Address) -> Network:

@@ -39,6 +39,7 @@ def no_token_around(monkeypatch: pytest.MonkeyPatch) -> None:
         ('controller:\n  token: ""   # here\n', 'controller:\n  token: "T"   # here\n'),
         ("controller:\n  token: null\n  kind: auto\n", 'controller:\n  token: "T"\n  kind: auto\n'),
         ("controller:\n  token: mine\n", "controller:\n  token: mine\n"),
+        ("controller: {kind: none}\nnetwork: 1\n", "controller: {kind: none}\nnetwork: 1\n"),
         ("- no mapping\n", "- no mapping\n"),
         ("broken: [\n", "broken: [\n"),
     ],
