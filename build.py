@@ -26,7 +26,7 @@ def main(argv: list[str]) -> int:
         if not venv.inside(ROOT):
             host.ensure_venv_module(say)
             venv.enter(ROOT, venv.ensure(ROOT, say), argv)
-        if options.verb not in (build_image, configure_image):
+        if options.verb not in (build_image, configure_image, preauthorize):
             os.environ.pop(TOKEN, None)  # nobody else needs it: the lab hands its environment on
         return int(options.verb(options) or 0)
     except BrokenPipeError:  # `./build.py list | head -1`
@@ -94,6 +94,7 @@ def parser() -> argparse.ArgumentParser:
     configure.add_argument("--out", type=Path, metavar="DIR", help="where a batch goes (default: IMAGE-gateways, beside the image)")  # fmt: skip  # noqa: E501
     configure.add_argument("--force", action="store_true", help="images of a batch replace those that exist")
     configure.add_argument("--json", action="store_true", help="the receipts of a batch on stdout, for machines")  # fmt: skip  # noqa: E501
+    preauthorize_options(add(preauthorize, "preauthorize", "do the controller's part from here: the gateway gets an identity and never the token"))  # fmt: skip  # noqa: E501
     flash = add(flash_image, "flash", "write an image to a card or stick, or list what is plugged in")
     flash.add_argument("image", metavar="IMAGE", nargs="?", help="what was built, or a file: .img, .img.xz, .img.gz, .img.zst")  # fmt: skip  # noqa: E501
     flash.add_argument("device", metavar="DEVICE", nargs="?", help="the whole disk, as /dev/sdX; all that is on it is lost")  # fmt: skip  # noqa: E501
@@ -107,6 +108,15 @@ def parser() -> argparse.ArgumentParser:
     command = add(run_command, "run", "run a program in ztgate's Python environment")
     command.add_argument("command", nargs=argparse.REMAINDER)
     return top
+
+
+def preauthorize_options(ahead: argparse.ArgumentParser) -> None:
+    """What `preauthorize` takes."""
+    ahead.add_argument("file", type=Path, metavar="IMAGE_FILE", nargs="?", help="a built image, or a disk that holds one")  # fmt: skip  # noqa: E501
+    ahead.add_argument("--config", type=Path, metavar="FILE", required=True, help="a gateway.yaml with a token; $ZTGATE_TOKEN is filled in")  # fmt: skip  # noqa: E501
+    ahead.add_argument("--zerotier", type=Path, metavar="DEB", help="a zerotier-one package for this computer, to make the identity with")  # fmt: skip  # noqa: E501
+    ahead.add_argument("--node", metavar="ID", help="instead of an image: a gateway that runs, by its node id")  # fmt: skip  # noqa: E501
+    ahead.add_argument("--ipv6", metavar="PREFIX", help="with --node: the /64 of its WAN, as its status says it")  # fmt: skip  # noqa: E501
 
 
 def list_images(_: argparse.Namespace) -> None:
@@ -164,6 +174,24 @@ def configure_batch(options: argparse.Namespace) -> None:
     if options.json:
         print(json.dumps([dataclasses.asdict(receipt) for receipt in receipts]))
     say(f"{out / batch.RECEIPTS} has the receipts; the images may hold tokens, so only you can read them")
+
+
+def preauthorize(options: argparse.Namespace) -> None:
+    """An identity on an image and its node at the controller; or a node that runs, at the controller."""
+    from builder import preauthorize as ahead
+
+    if (options.file is None) == (options.node is None):
+        raise BuildError("an image or --node is needed, and not both", "./build.py preauthorize --help")
+    if options.ipv6 is not None and options.node is None:
+        raise BuildError("--ipv6 goes with --node", "the gateway's status says both once it has started")
+    if options.zerotier is not None and options.node is not None:
+        raise BuildError("--zerotier goes with an image", "the node has its identity already")
+    host.ensure([host.CONFIGURE], say)
+    if options.node is not None:
+        ahead.node(options.node, options.ipv6, options.config, say)
+        return
+    ahead.image(options.file, options.config, options.zerotier, ROOT / ".cache" / "download", say)
+    say(f"{options.file} holds the node's identity, which is as secret as a key, and no token")
 
 
 def flash_image(options: argparse.Namespace) -> None:

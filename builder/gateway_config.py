@@ -98,6 +98,18 @@ def with_token(text: str, directory: Path, from_environment: str) -> str:
     return _inserted(text, root, controller, section, said)
 
 
+def without_controller(text: str) -> str:
+    """A checked gateway.yaml with a token, for a gateway that asks no controller: `kind: none` instead."""
+    root = yamltext.compose(text)
+    controller = _pair(root, "controller") if isinstance(root, yaml.MappingNode) else None
+    assert controller is not None
+    key, value = controller
+    # A block ends where the next key begins.
+    ending = "\n" if isinstance(value, yaml.MappingNode) and not value.flow_style else ""
+    start, end = key.start_mark.index, value.end_mark.index
+    return f"{text[:start]}controller: {{kind: none}}{ending}{text[end:]}"
+
+
 def _inserted(
     text: str,
     root: yaml.MappingNode,
@@ -165,31 +177,40 @@ def configure(image: Path, config: Path) -> None:
 
     Only a disk needs root. BuildError says what is wrong with the image, the disk or the file.
     """
-    offset = firmware_offset(image)
-    put(image, offset, read(config))
+    write(image, firmware_offset(image), {NAME: read(config)})
+
+
+def write(image: Path, offset: int, files: dict[str, str]) -> None:
+    """Put files on an image or a disk, one after the other, each whole or not at all."""
+    for name, text in files.items():
+        put(image, offset, text, name)
     if image.is_block_device():
         _flush(image)
 
 
-def put(image: Path, offset: int, text: str) -> None:
-    """Write a checked gateway.yaml into the FAT file system at this offset."""
+def put(image: Path, offset: int, text: str, name: str = NAME) -> None:
+    """Write a checked gateway.yaml, or another text, into the FAT file system at this offset."""
     if image.is_file():
         image.chmod(0o600)  # before the token is in it
     drive = f"{image}@@{offset}"
     _forget(image, offset, UNFINISHED)  # of a run that was killed
     # Through a pipe: a temporary file would outlive a kill, and be found in free blocks afterwards.
     _mtools("mcopy", "-o", "-i", drive, "-", f"::{UNFINISHED}", stdin=text.encode())
-    _forget(image, offset, NAME)
-    _mtools("mren", "-i", drive, f"::{UNFINISHED}", f"::{NAME}")
+    _forget(image, offset, name)
+    _mtools("mren", "-i", drive, f"::{UNFINISHED}", f"::{name}")
 
 
 def is_configured(image: Path, offset: int) -> bool:
     """Whether there is a gateway.yaml on the FAT file system at this offset."""
+    return get(image, offset, NAME) is not None
+
+
+def get(image: Path, offset: int, name: str) -> str | None:
+    """A text on the FAT file system at this offset; None if there is no such file."""
     try:
-        _mtools("mdir", "-b", "-i", f"{image}@@{offset}", f"::{NAME}")
+        return _mtools("mtype", "-i", f"{image}@@{offset}", f"::{name}")
     except CommandError:
-        return False
-    return True
+        return None
 
 
 def _flush(device: Path) -> None:

@@ -40,7 +40,7 @@ NEEDS = (
     Need(KEYRING, "debian-archive-keyring", "Debian's keys", MAKING),
     Need("newuidmap", "uidmap", "user namespaces, to build without root", MAKING),
     Need("gpgv", "gpgv", "checks ZeroTier's repository", MAKING),
-    Need("dpkg-deb", "dpkg", "reads ZeroTier's package", MAKING),
+    Need("dpkg-deb", "dpkg", "reads ZeroTier's package", (CONFIGURE, *MAKING)),
     Need("mcopy", "mtools", "writes gateway.yaml into an image", (CONFIGURE, *MAKING)),
     Need("qemu-system-x86_64", "qemu-system-x86", "runs the gateway", PLAYING),
     Need("qemu-system-aarch64", "qemu-system-arm", "runs an arm64 gateway", PLAYING),

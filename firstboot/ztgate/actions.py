@@ -104,7 +104,28 @@ class Overwrite:
         return f"overwrite {sum(len(content) for _, content in self.edits)} bytes of {self.path}"
 
 
-Action = Command | WriteFile | SetSysctl | CallService | WriteNetwork | WriteMember | DeleteMember | Overwrite
+@dataclass(frozen=True)
+class Remove:
+    """Delete a file, durably."""
+
+    path: Path
+    why: str
+
+    def __str__(self) -> str:
+        return f"delete {self.path}"
+
+
+Action = (
+    Command
+    | WriteFile
+    | SetSysctl
+    | CallService
+    | WriteNetwork
+    | WriteMember
+    | DeleteMember
+    | Overwrite
+    | Remove
+)
 
 
 def write_if_changed(

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 
 from . import derive
@@ -53,19 +53,21 @@ class Want:
 class Item:
     """Something to do: in a few words, in a sentence, and as a call of FUNCTIONS ("" if it cannot be one).
 
-    needed: without it the gateway is not ready.
+    needed: without it the gateway is not ready. builder: a command that does it from the user's computer.
     """
 
     short: str
     words: str
     command: str = ""
     needed: bool = True
+    builder: str = ""
 
 
 def missing(want: Want, seen: Network | None) -> tuple[Item, ...]:
     """Everything that is still to do, in the order in which it is best done."""
     member = seen if seen is not None and seen.status == "OK" else None
-    return tuple(item for rule in RULES for item in rule(want, member))
+    builder = _from_a_computer(want)
+    return tuple(replace(item, builder=builder) for rule in RULES for item in rule(want, member))
 
 
 def address(want: Want, seen: Network) -> IPv4Address | None:
@@ -103,6 +105,12 @@ def to_withdraw(want: Want, seen: Network | None) -> tuple[Item, ...]:
     words = f"Members: deauthorize {want.node}, then delete it"
     found.append(Item(f"delete member {want.node}", words, needed=False))
     return tuple(found)
+
+
+def _from_a_computer(want: Want) -> str:
+    prefix = want.subnet.supernet(new_prefix=64) if want.subnet and want.works6 else None
+    command = f"./build.py preauthorize --config gateway.yaml --node {want.node}"
+    return f"{command} --ipv6 {prefix}" if prefix else command
 
 
 def _authorize(want: Want, seen: Network | None) -> Iterator[Item]:

@@ -12,6 +12,8 @@ SSH_KEY = re.compile(
     r"(?:^|\s)((?:ssh-(?:ed25519|rsa)|ecdsa-sha2-nistp(?:256|384|521)"
     r"|sk-(?:ssh-ed25519|ecdsa-sha2-nistp256)@openssh\.com))\s+([A-Za-z0-9+/]+={0,3})(?:\s|$)"
 )
+# What `zerotier-idtool generate` writes: address, type, public key, private key.
+IDENTITY = re.compile(r"[0-9a-f]{10}:0:[0-9a-f]{128}:[0-9a-f]{128}")
 WORLD_ID = re.compile(r"[0-9a-fA-F]{10}")
 ALLOW = re.compile(r"(tcp|udp)/([0-9]{1,5})(?:-([0-9]{1,5}))?")
 

@@ -13,6 +13,7 @@ from .actions import (
     Command,
     DeleteMember,
     Overwrite,
+    Remove,
     SetSysctl,
     WriteFile,
     WriteMember,
@@ -106,6 +107,8 @@ class Machine:
                 self._writable().delete_member(self.network_id, action.node)
             case Overwrite():
                 store.overwrite(action.path, action.edits)
+            case Remove():
+                store.remove(action.path)
 
     def _set_sysctl(self, action: SetSysctl) -> None:
         try:

@@ -16,6 +16,7 @@ class Paths:
         self.fat = root / "boot/firmware"
         self.cloud_config = root / "etc/ztgate/gateway.yaml"
         self.fat_config = self.fat / "gateway.yaml"
+        self.fat_identity = self.fat / "identity.secret"
         self.network_config = self.fat / "network-config"
         self.baked_config = root / "usr/share/ztgate/gateway.yaml"
         # The later source wins whole, so this is searched in order.

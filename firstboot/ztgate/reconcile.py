@@ -35,6 +35,7 @@ from .steps import (
     ssh_keys,
     start_zerotier,
     still_registered,
+    take_identity,
     uplink,
     verify,
     wifi,
@@ -78,6 +79,7 @@ def reconcile(machine: Machine, found: Found, insist: bool = False) -> Outcome:
     load_firewall.run(machine, config, situation)
     wifi.run(machine, config.wifi)
     wan = uplink.run(machine)
+    take_identity.run(machine)
     node, current = start_zerotier.run(machine, config.zerotier, current)
     _save(machine, current)
     wan, ipv6 = _choose_ipv6(machine, config, wan, current)

@@ -77,6 +77,8 @@ def text(status: dict[str, Any]) -> str:
         lines += _block("to do at the controller, by the names of ZeroTier Central's page:", todo)
     about = "or in a shell on the machine of a self-hosted controller (needs curl and jq):"
     lines += _block(about, status.get("commands", ()))
+    about = "or on a computer that has the builder, with an API token in that gateway.yaml:"
+    lines += _block(about, status.get("builder", ()))
     return "\n".join(lines) + "\n"
 
 
@@ -91,7 +93,11 @@ def _todo(machine: Machine) -> dict[str, Any]:
     if not machine.todo:
         return {}
     lines = by_hand.commands(machine.network_id, machine.todo)
-    return {"todo": [item.words for item in machine.todo], "commands": list(lines)}
+    return {
+        "todo": [item.words for item in machine.todo],
+        "commands": list(lines),
+        "builder": list(dict.fromkeys(item.builder for item in machine.todo if item.builder)),
+    }
 
 
 def read(machine: Machine) -> dict[str, Any]:

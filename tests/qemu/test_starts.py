@@ -1,6 +1,7 @@
 """Other ways to start: UEFI, a configuration from cloud-init, none at all, and wrong ones."""
 
 import base64
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +55,41 @@ def test_uefi_with_cloud_init_and_a_self_hosted_controller(world: World, make: M
     token = world.controller.door("self-hosted").token
     for form in (token, base64.b64encode(token.encode()).decode()):
         assert disk.places(gateway.options.disk, form, world.work) == [], "the token is on the disk"
+
+
+def test_a_preauthorized_image(world: World, make: Make) -> None:
+    """It comes up with the identity that it was given, and no token; IPv6 is added from the computer."""
+    nwid = world.controller.create_network(**LIVED_IN)
+    way = world.controller.door("self-hosted")
+    config = world.work / "preauthorized.yaml"
+    url = way.url.replace(topology.CONTROLLER_NAME, str(topology.CONTROLLER.ipv4.ip))
+    config.write_text(world.config(nwid, "self-hosted", controller={"url": url}))
+    image = world.work / "preauthorized.img"
+    process.run(["cp", "--sparse=always", "--reflink=auto", world.image, image], timeout=300)
+
+    def preauthorize(*words: process.Arg) -> None:
+        command = [sys.executable, disk.ROOT / "build.py", "preauthorize", "--config", config, *words]
+        world.internet.run(*command, timeout=300)
+
+    preauthorize(image, "--zerotier", world.package.deb)
+    (node,) = world.controller.members(nwid)
+    asked = len(way.requests())
+    gateway = make(None, image=image)
+    gateway.start()
+    ready = gateway.expect(READY, never=FAILED)
+    assert (ready["network"], ready["ipv6"]) == (nwid, "off")
+    shell = world.shell()
+    assert shell.run("cat /var/lib/zerotier-one/identity.secret").startswith(f"{node}:")
+    assert "identity" not in shell.run("ls /boot/firmware")
+    words = f"--node {node} --ipv6 {topology.WAN_PREFIX}"
+    assert f"preauthorize --config gateway.yaml {words}" in shell.run("cat /boot/firmware/ztgate-status.txt")
+    assert len(way.requests()) == asked, "the gateway asks nobody"
+    preauthorize(*words.split())
+    shell.run("systemctl restart ztgate")
+    assert gateway.expect(READY, never=FAILED)["ipv6"] != "off"
+    member_goes_out(world, nwid)
+    gateway.power_off()
+    assert disk.places(gateway.options.disk, way.token, world.work) == [], "the token is on the disk"
 
 
 @pytest.mark.soak

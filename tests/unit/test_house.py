@@ -18,8 +18,8 @@ MAY_IMPORT = {
     "lab": {"lab"},
     "lab/standin/zerotier_one_standin": {"zerotier_one_standin"},
 }
-# gateway.yaml has one reader, and the builder asks it too.
-EXCEPTIONS = {"builder/gateway_config.py": {"ztgate"}}
+# gateway.yaml has one reader, and the builder asks it too; a controller is written to by one code.
+EXCEPTIONS = {"builder/gateway_config.py": {"ztgate"}, "builder/registrar.py": {"ztgate"}}
 # The only files that start processes, one a program.
 SEAMS = {
     "builder/run.py",

@@ -10,7 +10,7 @@ import yaml
 
 from builder import gateway_config
 from builder.errors import BuildError
-from builder.gateway_config import configure, with_token
+from builder.gateway_config import configure, with_token, without_controller
 from builder.run import run
 from tests.unit.editors import EDITORS
 
@@ -47,6 +47,19 @@ def no_token_around(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_token_of_the_environment(before: str, after: str) -> None:
     assert with_token(before, Path(), "T") == after
     assert with_token(before, Path(), "") == before
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("controller:\n  token: T\n  # more\nnetwork: 1  # x\n", "C\nnetwork: 1  # x\n"),
+        ("network: 1\ncontroller: {token: T}  # x\nwifi: {}\n", "network: 1\nC  # x\nwifi: {}\n"),
+        ("network: 1\ncontroller:\n  token: T", "network: 1\nC\n"),
+        ("{network: 1, controller: {token: T}, wifi: {}}", "{network: 1, C, wifi: {}}"),
+    ],
+)
+def test_without_the_controller(before: str, after: str) -> None:
+    assert without_controller(before) == after.replace("C", "controller: {kind: none}")
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from ztgate.by_hand import Want, missing
 from ztgate.errors import WaitingError, ZtgateError
 from ztgate.machine import Machine
 from ztgate.reconcile import reconcile
+from ztgate.secret import Secret
 from ztgate.zerotier import Network, parse_network
 
 from .support import NETWORK, NODE, FakeController, found, machine, tools, with_console
@@ -207,7 +208,7 @@ def test_withdrawing_is_told_and_ends_here(tmp_path: Path) -> None:
 
 def test_there_is_no_token_to_give(tmp_path: Path) -> None:
     made = machine(tmp_path, FakeController(), NONE)
-    assert service.apply(made, once=True, token="abcd") == service.FAILED
+    assert service.apply(made, once=True, token=Secret("abcd")) == service.FAILED
     assert "no token is needed" in report.read(made)["reason"]
 
 

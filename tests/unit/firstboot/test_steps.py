@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 from ztgate import config, doctor, firewall, sysctl, zerotier
-from ztgate.actions import Command, SetSysctl, WriteFile
+from ztgate.actions import Command, Overwrite, Remove, SetSysctl, WriteFile
 from ztgate.config import Ssh, ZeroTier
 from ztgate.errors import WaitingError, ZtgateError
 from ztgate.facts.time import Time
 from ztgate.paths import Paths
-from ztgate.steps import join_network, prove, proxy_ndp, ssh_keys, start_zerotier, uplink
+from ztgate.steps import join_network, prove, proxy_ndp, ssh_keys, start_zerotier, take_identity, uplink
 
 PATHS = Paths(Path("/r"))
 SUBNET = IPv6Network("2600:db8:0:1:ff::/80")
@@ -299,3 +299,33 @@ def test_doctor_names_the_first_broken_link() -> None:
     )
     assert shown.startswith("First broken link: dns: c.lab cannot be resolved\n  next: resolvectl status\n")
     assert doctor.text([doctor.Verdict("wan", True, "x")]).startswith("All links hold.")
+
+
+SECRET = f"116be780b4:0:{'ab' * 64}:{'cd' * 64}"
+PUBLIC = SECRET.rpartition(":")[0]
+
+
+@pytest.mark.parametrize(
+    ("found", "own", "kinds"),
+    [
+        (None, None, []),
+        (SECRET, None, [Command, WriteFile, WriteFile, Overwrite, Remove]),
+        (f"{SECRET}\r\n", "another", [Command, WriteFile, WriteFile, Overwrite, Remove]),
+        (SECRET, f"{SECRET}\n", [Overwrite, Remove]),
+        ("\0\0\0", SECRET, [Remove]),
+    ],
+)
+def test_an_identity_from_the_card(found: str | None, own: str | None, kinds: list[type]) -> None:
+    """It is in its place before it leaves the card, and a power cut between two actions costs nothing."""
+    texts = [text.encode() if text is not None else None for text in (found, own)]
+    actions = take_identity.plan(texts[0], texts[1], Paths())
+    assert [type(action) for action in actions] == kinds
+    for action in actions:
+        if isinstance(action, WriteFile):
+            wanted = {"identity.secret": (SECRET, 0o600), "identity.public": (PUBLIC, 0o644)}
+            assert (action.content.decode(), action.mode) == wanted[action.path.name]
+
+
+def test_what_is_no_identity_stays_where_it_is() -> None:
+    with pytest.raises(ZtgateError, match="no ZeroTier identity"):
+        take_identity.plan(PUBLIC.encode(), None, Paths())

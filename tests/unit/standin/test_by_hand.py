@@ -1,5 +1,6 @@
 """The commands that controller.kind: none shows for a self-hosted controller, run as they are shown."""
 
+import socket
 import subprocess
 from collections.abc import Iterator
 from ipaddress import IPv4Network, IPv6Network
@@ -28,6 +29,7 @@ def port(service: Service) -> Iterator[int]:
     listeners = minihttp.serve(0, service.api.handle)
     yield listeners[0].getsockname()[1]
     for listener in listeners:
+        listener.shutdown(socket.SHUT_RDWR)  # close() alone leaves it listening as long as a thread accepts
         listener.close()
 
 
