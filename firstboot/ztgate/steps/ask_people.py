@@ -12,17 +12,28 @@ from ..machine import Machine
 from ..state import State
 from ..zerotier import Network
 
+# Seconds for the controller's first answer: a node that is authorized already was in after 1 to 10.
+PATIENCE = 15.0
+
 
 def for_address(machine: Machine, want: Want, state: State) -> State:
     """The state with the address and the /80 that people gave; WaitingError until there is an address."""
-    seen = machine.service.network(want.network)
-    machine.todo = by_hand.missing(want, seen)
+    seen = machine.wait(lambda: _answered(machine, want), 0.0 if state.address else PATIENCE)
     if want.address and seen and seen.lan4:
         register.check_address(want.address, list(seen.lan4), {})
     own = by_hand.address(want, seen) if seen and seen.status == "OK" else None
     if seen is None or own is None:
         raise WaitingError(machine.todo[0].short)
     return state.but(address=str(own), subnet=subnet_now(want, seen, state.subnet))
+
+
+def _answered(machine: Machine, want: Want) -> Network | None:
+    """The network, once its controller has said anything: until then nobody knows what is missing."""
+    seen = machine.service.network(want.network)
+    machine.todo = by_hand.missing(want, seen)
+    if seen and seen.status == "REQUESTING_CONFIGURATION":
+        raise WaitingError("the network's controller has not answered yet")
+    return seen
 
 
 def for_routes(machine: Machine, want: Want, state: State) -> State:

@@ -143,6 +143,15 @@ def test_ipv6_comes_when_the_network_has_it(tmp_path: Path) -> None:
     assert (outcome.subnet, outcome.warnings) == (str(SUBNET), ())
 
 
+def test_a_controller_that_has_not_answered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was done ahead is not asked for; a controller that stays silent is told of, with the list."""
+    made = machine(tmp_path, FakeController({"routes": [LAN]}), NONE)
+    silent = seen([], [], "REQUESTING_CONFIGURATION")
+    monkeypatch.setattr(made.service, "network", lambda _: replace(silent, allow_global=True))
+    assert go(made) == "the network's controller has not answered yet"
+    assert made.todo[0].short == JOIN
+
+
 def test_nobody_is_sent_here_before_it_works(tmp_path: Path) -> None:
     controller = FakeController({"routes": [LAN, RANGE6], "v6AssignMode": {"rfc4193": True, "zt": True}})
     controller.rows[NODE] = {"authorized": True, "ipAssignments": ["10.66.0.7"]}
