@@ -71,11 +71,15 @@ def missing(want: Want, seen: Network | None) -> tuple[Item, ...]:
 
 
 def address(want: Want, seen: Network) -> IPv4Address | None:
-    """The gateway's address: the one that it asks for, or any that is inside a range of the network."""
+    """The gateway's address: the one that it asks for, that members are sent to, or any inside a range.
+
+    It may have two: a controller with a pool gives it one at once, before somebody gives it another.
+    """
     own = [own.ip for own in seen.addresses4 if _inside(own.ip, seen)]
     if want.address:
         return want.address if want.address in own else None
-    return own[0] if own else None
+    used = _vias(seen, DEFAULT4)
+    return min(own, key=lambda ip: str(ip) not in used, default=None)
 
 
 def has_subnet(want: Want, seen: Network) -> bool:

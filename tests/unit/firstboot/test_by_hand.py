@@ -62,6 +62,7 @@ def seen(routes: list[dict[str, Any]], addresses: list[str], status: str = "OK")
         (IPV4, seen([LAN, DEFAULT4], [*OWN, "10.9.0.1/0"]), [f"remove the address 10.9.0.1 from {NODE}"]),
         (IPV4, seen([LAN, FOREIGN], OWN), ["delete the route 0.0.0.0/0 via 10.66.0.77"]),
         (IPV4, seen([LAN, DEFAULT4], OWN), []),
+        (IPV4, seen([LAN, DEFAULT4], ["10.66.0.101/24", *OWN]), []),
         (WANT, seen([LAN, DEFAULT4], OWN[:1]), SIX),
         (WANT, seen([LAN, DEFAULT4, RANGE6], OWN[:1]), SIX[1:]),
         (WANT, seen([LAN, DEFAULT4, RANGE6], OWN[:2]), SIX[1:]),
