@@ -202,9 +202,10 @@ def _way_out(machine: Machine, config: Config, wan: Wan, current: State) -> Choi
 
 def _retry(config: Config, current: State) -> float | None:
     """When to probe again: at a first boot at once, as the token is gone afterwards."""
-    if not current.registered:
+    people = config.controller.kind == "none"
+    if not current.registered or (people and not current.routes):
         return 0.0
-    return probe_ipv6.RETRY if current.subnet or config.controller.token else None
+    return probe_ipv6.RETRY if current.subnet or config.controller.token or people else None
 
 
 def _as_registered(ipv6: Choice, current: State) -> Choice:
@@ -216,9 +217,7 @@ def _as_registered(ipv6: Choice, current: State) -> Choice:
     return ipv6
 
 
-def _people(
-    config: Config, node: str, ipv6: Choice, wan: Wan, current: State
-) -> by_hand.Want | None:
+def _people(config: Config, node: str, ipv6: Choice, wan: Wan, current: State) -> by_hand.Want | None:
     """What people are asked to do at the controller; None if it is asked by its API."""
     if config.controller.kind != "none":
         return None

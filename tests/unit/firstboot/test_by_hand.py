@@ -133,7 +133,7 @@ def test_ipv6_comes_when_the_network_has_it(tmp_path: Path) -> None:
     outcome = reconcile(made, found(made))
     assert outcome.subnet == "" and "is not registered at the controller" in outcome.ipv6_reason
     assert f"to do at the controller: Managed Routes: add {SUBNET} without Via" in outcome.warnings
-    assert tools(made).proxies == []
+    assert tools(made).proxies == {}
     controller.settings["routes"].append(RANGE6)
     controller.settings["v6AssignMode"] = {"rfc4193": True, "zt": True}
     outcome = reconcile(made, found(made))

@@ -76,10 +76,8 @@ BAD = [
     ("---\nnetwork: 1\n---\nnetwork: 2\n", "broken YAML", "one document"),
     ("\x00\x01", "g.yaml:1: not a text file", "plain text"),
     (NET + NET, "g.yaml:2: network: given twice", "line 1"),
-    (NET + "controller: {kind: none, token: abcd}
-", "controller.kind: none, though there is", "remove"),
-    (NET + "ipv6: {mode: ndpproxy}
-", "`ndpproxy` is none of auto, ndp-proxy, ro", "write `ndp-proxy`"),
+    (NET + "controller: {kind: none, token: abcd}\n", "controller.kind: none, though there is", "remove"),
+    (NET + "ipv6: {mode: ndpproxy}\n", "`ndpproxy` is none of auto, ndp-proxy, ro", "write `ndp-proxy`"),
     (NET + "gateway: {address: 10.0.0.256}\n", "`10.0.0.256` is not auto or an IPv4 address", "10.66.0.1"),
     (NET + "gateway: {mtu: big}\n", "`big` is not a whole number", "1390"),
     (NET + "gateway: {mtu: 9000}\n", "`9000` is not between 1280 and 2800", "1390"),
