@@ -226,7 +226,7 @@ def test_members_go_out_by_the_interface_that_there_is(ready: Callable[[str], Ga
     BY_NAME["the interface's name"].happens(gateway)
     gateway.run()
     fake = tools(gateway.machine)
-    assert 'oifname "enp9s0" ip saddr { 10.66.0.0/24 } masquerade' in fake.loaded
+    assert 'oifname "enp9s0" ip saddr { 10.66.0.0/24 } counter masquerade' in fake.loaded
     assert b"proxy enp9s0 {" in gateway.machine.paths.ndppd_conf.read_bytes()
     assert any(
         call[:5] == ("ip", "-6", "neigh", "add", "proxy") and call[-1] == "enp9s0" for call in fake.calls

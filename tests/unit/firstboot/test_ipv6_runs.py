@@ -116,7 +116,7 @@ def test_nat66(tmp_path: Path, controller: FakeController) -> None:
     assert service.apply(made, once=True) == 0
     assert routes6(controller) == [("::/0", VIA6)], "no /80"
     assert controller.settings["v6AssignMode"]["rfc4193"] and not tools(made).proxies
-    assert f"ip6 saddr {RANGE} masquerade" in tools(made).loaded
+    assert f"ip6 saddr {RANGE} counter masquerade" in tools(made).loaded
     assert ("ping", "-6", "-n", "-q", "-c", "1", "-W", "1", "-I", VIA6, "2620:fe::fe") in tools(made).calls
     status = report.read(made)
     assert (status["ipv6"], status["subnet"]) == (NAT66, "")

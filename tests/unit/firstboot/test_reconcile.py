@@ -61,7 +61,7 @@ def test_from_nothing_to_ready(tmp_path: Path, controller: FakeController) -> No
     joins = [action for action in made.performed if isinstance(action, CallService)]
     assert joins[0].body == {"allowManaged": True, "allowGlobal": True, "allowDefault": False}
     assert "2600:db8:0:1:ff:54:f03b:7f83" in tools(made).proxies, "a member that ZeroTier knows"
-    assert 'oifname "ens3" ip saddr { 10.66.0.0/24 } masquerade' in tools(made).loaded
+    assert 'oifname "ens3" ip saddr { 10.66.0.0/24 } counter masquerade' in tools(made).loaded
     assert TOKEN not in made.paths.fat_config.read_text()
 
 

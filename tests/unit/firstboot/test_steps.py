@@ -230,17 +230,17 @@ def text(yaml: str, **changes: Any) -> str:
 @pytest.mark.parametrize(
     ("yaml", "holds", "lacks"),
     [
-        ("", 'oifname "ens3" ip saddr { 10.66.0.0/24 } masquerade', "snat"),
+        ("", 'oifname "ens3" ip saddr { 10.66.0.0/24 } counter masquerade', "snat"),
         ("ipv4: {mode: snat, source: 198.51.100.17}", "snat ip to 198.51.100.17", "masquerade"),
         ("", 'iifname "ztx" tcp dport 22 accept', "dport 22-22"),
         ("ssh: {from: off}", "udp dport { 9993 } accept", "dport 22"),
         ("ssh: {from: wan}", "\t\ttcp dport 22 accept", 'iifname "ztx" tcp dport 22'),
         (
             "firewall: {allow: [udp/5000-5010]}",
-            f"{SUBNET} udp dport 5000-5010 accept",
+            f"{SUBNET} udp dport 5000-5010 counter accept",
             "tcp dport 5",
         ),
-        ("firewall: {inbound: open}", f'oifname "ztx" ip6 daddr {SUBNET} accept', "x y"),
+        ("firewall: {inbound: open}", f'oifname "ztx" ip6 daddr {SUBNET} counter accept', "x y"),
     ],
 )
 def test_firewall_text(yaml: str, holds: str, lacks: str) -> None:
