@@ -44,7 +44,8 @@ def parser() -> argparse.ArgumentParser:
     status.add_argument("--json", action="store_true", help="for programs")
     wifi = verbs.add_parser("wifi", help="write wpa_supplicant's configuration (for ztgate-wifi@.service)")
     wifi.add_argument("interface", metavar="INTERFACE")
-    verbs.add_parser("doctor", help="check the whole chain, link by link")
+    doctor = verbs.add_parser("doctor", help="check the whole chain, link by link")
+    doctor.add_argument("--json", action="store_true", help="for programs")
     verbs.add_parser("version", help="print the version")
     return top
 
@@ -91,11 +92,12 @@ def _run(options: argparse.Namespace) -> int:
 
         return service.wifi(machine, options.interface)
     if options.verb == "doctor":
-        from . import doctor
+        from .doctor import chain, verdict
 
-        verdicts = doctor.examine(machine)
-        print(doctor.text(verdicts), end="")
-        return 0 if all(verdict.ok for verdict in verdicts) else 1
+        verdicts = chain.examine(machine)
+        shown = json.dumps(verdict.as_json(verdicts), indent=1) + "\n" if options.json else None
+        print(shown or verdict.text(verdicts), end="")
+        return 0 if all(each.ok for each in verdicts) else 1
     from . import report
 
     status = report.read(machine)

@@ -81,10 +81,12 @@ class Service:
 
     def peers(self) -> tuple[str, ...]:
         """Node ids of everybody that it knows who is not a root."""
+        return tuple(sorted(str(peer["address"]) for peer in self.peer_rows() if peer.get("role") == "LEAF"))
+
+    def peer_rows(self) -> list[dict[str, Any]]:
+        """GET /peer: each with its role, latency in ms and paths."""
         code, data = self.call("GET", "/peer")
-        if code != 200 or not isinstance(data, list):
-            return ()
-        return tuple(sorted(str(peer["address"]) for peer in data if peer.get("role") == "LEAF"))
+        return data if code == 200 and isinstance(data, list) else []
 
     def moons(self) -> tuple[str, ...]:
         """World ids of the moons that it orbits or means to, 10 digits."""

@@ -88,6 +88,16 @@ def default_interface(routes: Rows) -> str:
     return str(hops[0].get("dev", ""))
 
 
+def cards(links: Rows) -> Rows:
+    """The network cards among the rows of `ip -j addr`."""
+    return [row for row in links if row.get("link_type") == "ether" and not _is_virtual(row)]
+
+
+def has_carrier(row: dict[str, Any]) -> bool:
+    """Whether a cable is plugged in, or a wireless network is joined."""
+    return "LOWER_UP" in row.get("flags", [])
+
+
 def _is_zerotier(row: dict[str, Any]) -> bool:
     return str(row.get("dev", "")).startswith("zt")
 
@@ -118,15 +128,15 @@ def _prefixes(addresses: Rows, routes6: Rows, interface6: str) -> tuple[IPv6Netw
 
 
 def _why_no_route(links: Rows, wifi: Mapping[str, str]) -> str:
-    cards = [row for row in links if row.get("link_type") == "ether" and not _is_virtual(row)]
-    wired = [row for row in cards if row["ifname"] not in wifi]
-    carrier = [row for row in cards if "LOWER_UP" in row.get("flags", [])]
+    present = cards(links)
+    wired = [row for row in present if row["ifname"] not in wifi]
+    carrier = [row for row in present if has_carrier(row)]
     for row in carrier:
         if any(a["family"] == "inet" and a["scope"] == "global" for a in row["addr_info"]):
             return f"no default route, though {row['ifname']} has an IPv4 address"
     if carrier:
         return f"no IPv4 address yet on {', '.join(row['ifname'] for row in carrier)}: waiting for DHCP"
-    if not cards:
+    if not present:
         return "no network card found"
     reasons = [f"{name}: {doing}" for name, doing in wifi.items()]
     if wired:

@@ -13,7 +13,8 @@ from typing import Any
 
 import pytest
 import requests
-from ztgate import __main__, config, configfile, doctor, register, report, service
+from ztgate import __main__, config, configfile, register, report, service
+from ztgate.doctor import chain, verdict
 from ztgate.errors import ZtgateError
 from ztgate.machine import Machine
 from ztgate.secret import SHOWN, Secret, hidden
@@ -131,7 +132,7 @@ MISTYPED = [
 def test_what_is_mistyped_is_not_repeated(tmp_path: Path, sweep: Sweep, text: str) -> None:
     made = gateway(tmp_path, text + "\n")
     assert service.apply(made, once=True) == service.FAILED
-    assert doctor.text(doctor.examine(made))
+    assert verdict.text(chain.examine(made))
     sweep.check("gateway.yaml:")
 
 
@@ -242,7 +243,7 @@ def test_a_run_that_succeeds(
     made = gateway(tmp_path, text, controller)
     made.dry_run = dry
     service.apply(made, once=True)
-    print(report.text(report.read(made)), doctor.text(doctor.examine(made)), made.performed, made.warnings)
+    print(report.text(report.read(made)), verdict.text(chain.examine(made)), made.performed, made.warnings)
     print(configfile.find(made.paths))
     sweep.check(
         *([] if dry else ['"state": "ready"', f'"token": "{"kept" if text == KEEP else "discarded"}"'])

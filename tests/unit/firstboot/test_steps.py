@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ztgate import config, doctor, firewall, sysctl, zerotier
+from ztgate import config, firewall, sysctl, zerotier
 from ztgate.actions import Command, Overwrite, Remove, SetSysctl, WriteFile
 from ztgate.config import Ssh, ZeroTier
 from ztgate.errors import WaitingError, ZtgateError
@@ -287,18 +287,6 @@ def test_a_service_that_is_not_running_is_started() -> None:
     assert start_zerotier.plan_start(active=True) == []
     (action,) = start_zerotier.plan_start(active=False)
     assert action == Command(("systemctl", "start", "zerotier-one.service"), action.why)
-
-
-def test_doctor_names_the_first_broken_link() -> None:
-    shown = doctor.text(
-        [
-            doctor.Verdict("wan", True, "ens3"),
-            doctor.Verdict("dns", False, "c.lab cannot be resolved", "resolvectl status"),
-            doctor.Verdict("nat", False, "none", "ztgate apply"),
-        ]
-    )
-    assert shown.startswith("First broken link: dns: c.lab cannot be resolved\n  next: resolvectl status\n")
-    assert doctor.text([doctor.Verdict("wan", True, "x")]).startswith("All links hold.")
 
 
 SECRET = f"116be780b4:0:{'ab' * 64}:{'cd' * 64}"
