@@ -9,6 +9,7 @@ import signal
 import socket
 import socketserver
 import ssl
+import struct
 import sys
 import threading
 import time
@@ -44,6 +45,14 @@ class Reply:
     chunks: Iterable[bytes | memoryview] = ()
     length: int = 0
     headers: Mapping[str, str] = field(default_factory=dict)
+
+
+class HangUp(Exception):
+    """Raised by a reply's chunks: the connection ends in the middle of it, as a reset if so wanted."""
+
+    def __init__(self, *, reset: bool) -> None:
+        super().__init__()
+        self.reset = reset
 
 
 def bytes_reply(status: int, body: bytes, content_type: str) -> Reply:
@@ -178,8 +187,19 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_header(name, value)
         self.send_header("Content-Length", str(reply.length))
         self.end_headers()
-        for chunk in reply.chunks:
-            self.wfile.write(chunk)
+        try:
+            for chunk in reply.chunks:
+                self.wfile.write(chunk)
+        except HangUp as end:
+            self._hang_up(end.reset)
+
+    def _hang_up(self, reset: bool) -> None:
+        self.close_connection = True
+        if reset:
+            # Lingering for 0 s makes close() send RST, where shutdown() would have sent FIN.
+            self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            self.rfile.close()
+            self.connection.close()
 
     do_GET = do_POST = do_PUT = do_DELETE = _handle
 

@@ -59,10 +59,17 @@ def server_context(certificate: Path, key: Path) -> ssl.SSLContext:
     return context
 
 
-def make(directory: Path, names: Sequence[str]) -> Certificate:
-    """Make an authority and a certificate for ``names`` (DNS names and IP addresses) in ``directory``.
+def make(
+    directory: Path,
+    names: Sequence[str],
+    *,
+    authority: Certificate | None = None,
+    days: tuple[int, int] = (-1, 3650),
+) -> Certificate:
+    """Make a certificate for ``names`` (DNS names and IP addresses) in ``directory``, and who signs it.
 
-    Both are valid from a day ago, so that a guest whose clock is a little behind takes them, for ten years.
+    It is valid between ``days`` from now: from a day ago, so that a guest whose clock is a little behind
+    takes it, for ten years. An ``authority`` that was made before signs it if given.
 
     Raises:
         LabError: openssl is missing or fails.
@@ -71,11 +78,14 @@ def make(directory: Path, names: Sequence[str]) -> Certificate:
     config = directory / "openssl.cnf"
     config.write_text(CONFIG.format(directory=directory.resolve(), names=",".join(map(_alternative, names))))
     (directory / "index.txt").write_text("")
-    _request(config, directory / "ca", "ztgate lab CA")
-    _sign(config, directory / "ca", "authority", ["-selfsign"])
+    ca = authority.ca if authority else directory / "ca.pem"
+    key = ca.with_suffix(".key")
+    if authority is None:
+        _request(config, directory / "ca", "ztgate lab CA")
+        _sign(config, directory / "ca", "authority", ["-selfsign", "-keyfile", key], (-1, 3650))
     _request(config, directory / "server", names[0])
-    _sign(config, directory / "server", "server", ["-cert", directory / "ca.pem"])
-    return Certificate(directory / "ca.pem", directory / "server.pem", directory / "server.key")
+    _sign(config, directory / "server", "server", ["-cert", ca, "-keyfile", key], days)
+    return Certificate(ca, directory / "server.pem", directory / "server.key")
 
 
 def _alternative(name: str) -> str:
@@ -93,12 +103,13 @@ def _request(config: Path, stem: Path, common_name: str) -> None:
     ])  # fmt: skip
 
 
-def _sign(config: Path, stem: Path, extensions: str, signer: Sequence[process.Arg]) -> None:
+def _sign(
+    config: Path, stem: Path, extensions: str, signer: Sequence[process.Arg], days: tuple[int, int]
+) -> None:
     # `openssl x509` takes a start date only since 3.4; `openssl ca` always did.
-    now, form = datetime.now(UTC), "%Y%m%d%H%M%SZ"
+    start, end = (f"{datetime.now(UTC) + timedelta(days=day):%Y%m%d%H%M%SZ}" for day in days)
     process.run([
         "openssl", "ca", "-config", config, "-batch", "-notext", "-extensions", extensions,
-        "-startdate", f"{now - timedelta(days=1):{form}}", "-enddate", f"{now + timedelta(days=3650):{form}}",
-        "-keyfile", stem.with_name("ca.key"), *signer,
+        "-startdate", start, "-enddate", end, *signer,
         "-in", stem.with_suffix(".csr"), "-out", stem.with_suffix(".pem"),
     ])  # fmt: skip
