@@ -9,7 +9,7 @@ from __future__ import annotations
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from typing import Any
 
-from . import amend, by_hand, ledger
+from . import amend, by_hand, ledger, register
 from .actions import CallService, Command, DeleteMember, WriteMember
 from .config import Config
 from .controllers.base import Member
@@ -25,10 +25,11 @@ def run(machine: Machine, config: Config, node: str) -> None:
     """Take everything back, at the controller and here."""
     machine.check_power(delete=True)
     book = ledger.load(machine.paths, config.network)
-    ours = _defaults(book)
-    _stop_handing_out(machine, book)
-    if ours and book.removed.get("routes"):
-        publish.wait_until_gone(machine, ours)
+    after = _stop_handing_out(machine, book)
+    # Those that are back already, from a run that the power ended, are not waited for.
+    gone = [target for target in _defaults(book) if not register.has_route(after, target)]
+    if gone and book.removed.get("routes"):
+        publish.wait_until_gone(machine, gone)
     _forget_addresses(machine, book, node)
     amend.network(
         machine, lambda now: ledger.plan_removal(book, now), "take back what this gateway changed", keep=False
@@ -64,7 +65,7 @@ def _defaults(book: Ledger) -> list[Target]:
     return [net for net in rows if net.prefixlen == 0]
 
 
-def _stop_handing_out(machine: Machine, book: Ledger) -> None:
+def _stop_handing_out(machine: Machine, book: Ledger) -> Settings:
     """Default routes and pools first; ranges stay as long as members have addresses of them."""
     kept = {str(net) for net in ledger.ranges(book)}
 
@@ -77,7 +78,7 @@ def _stop_handing_out(machine: Machine, book: Ledger) -> None:
         lists = {key: changes[key] for key in ledger.LISTS if key in changes}
         return {key: rows for key, rows in lists.items() if rows != now.get(key)}
 
-    amend.network(machine, plan, "members no longer go out here", keep=False)
+    return amend.network(machine, plan, "members no longer go out here", keep=False)
 
 
 def _forget_addresses(machine: Machine, book: Ledger, node: str) -> None:
