@@ -20,6 +20,7 @@ from .actions import (
     WriteNetwork,
 )
 from .by_hand import Item
+from .calls import Calls
 from .console import Console
 from .controllers.base import Controller
 from .errors import ZtgateError
@@ -46,6 +47,7 @@ class Machine:
         self.paths = paths or Paths()
         self.dry_run = dry_run
         self.clock = clock or SystemClock()
+        self.calls = Calls(self.paths, self.clock, dry_run=dry_run)
         self.console = Console(self.paths)
         self.service = Service(self.paths)
         self.controller: Controller | None = None

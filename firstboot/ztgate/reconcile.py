@@ -256,7 +256,6 @@ def _registered(
     if known and not config.controller.token:
         _warn_of_changes(machine, current.registered, wanted)
         return current
-    check_clock.run(machine)
     _open_controller(machine, config)
     want = Want(
         network=config.network,
@@ -356,6 +355,5 @@ def _open_controller(machine: Machine, config: Config) -> None:
                 "no token for the controller",
                 "add controller.token to gateway.yaml; ztgate tries again within two minutes",
             )
-        machine.controller = open_controller(
-            config.controller, machine.paths, machine.clock, machine.say_waiting
-        )
+        check_clock.run(machine)
+        machine.controller = open_controller(config.controller, machine.paths, machine.calls)

@@ -16,6 +16,7 @@ from .controllers.open import open_controller
 from .errors import WaitingError, ZtgateError
 from .machine import Machine
 from .secret import Secret, hidden
+from .steps import check_clock
 from .steps import wifi as steps_wifi
 from .wait import pauses
 
@@ -56,9 +57,8 @@ def withdraw(machine: Machine, *, token: Secret | None = None) -> int:
         if config.controller.kind == "none":
             leaving.run_by_hand(machine, config, machine.service.node(), before)
         else:
-            machine.controller = open_controller(
-                config.controller, machine.paths, machine.clock, machine.say_waiting
-            )
+            check_clock.run(machine)
+            machine.controller = open_controller(config.controller, machine.paths, machine.calls)
             leaving.run(machine, config, machine.service.node())
         if not machine.dry_run:
             state.save(machine.paths, leaving.state_afterwards(config.network, before))
@@ -82,32 +82,38 @@ def _until_done(machine: Machine, round_: Callable[[], None], *, once: bool) -> 
     with _alone(machine):
         for pause in pauses(1.0, 10.0):
             machine.todo = ()
-            try:
-                round_()
-            except WaitingError as reason:
-                report.waiting(machine, reason.message, reason.hint)
-                if once:
-                    return WAITING
-                machine.clock.sleep(pause)
-                continue
-            except ZtgateError as error:
-                report.failed(machine, error.message, error.hint)
-                return FAILED
-            except OSError as error:
-                # The disk is full or broken: there may be no writing about it either.
+            machine.calls.begin(patient=not once)
+            ended = _ended(round_)
+            # The disk may be full or broken: then there may be no writing about it either.
+            with suppress(OSError):
+                machine.calls.end(ended)
+            if ended is None:
+                return READY
+            if not isinstance(ended, WaitingError):
                 with suppress(OSError):
-                    report.failed(machine, f"{error.filename or 'system'}: {error.strerror}", "df -h; dmesg")
+                    report.failed(machine, ended.message, ended.hint)
                 return FAILED
-            except Exception as error:
-                # What it says was written by somebody else, who may have looked at the token.
-                log.error(
-                    "this should not have happened\n%s", hidden("".join(traceback.format_exception(error)))
-                )
-                what = hidden(f"{type(error).__name__}: {error}")
-                report.failed(machine, f"unexpected: {what}", "journalctl -u ztgate shows where")
-                return FAILED
-            return READY
+            report.waiting(machine, ended.message, ended.hint)
+            if once:
+                return WAITING
+            machine.clock.sleep(machine.calls.rest(pause))
     raise AssertionError("pauses() never ends")
+
+
+def _ended(round_: Callable[[], None]) -> ZtgateError | None:
+    """What ended a round early, in words; None for one that came to its end."""
+    try:
+        round_()
+    except ZtgateError as error:
+        return error
+    except OSError as error:
+        return ZtgateError(f"{error.filename or 'system'}: {error.strerror}", "df -h; dmesg")
+    except Exception as error:
+        # What it says was written by somebody else, who may have looked at the token.
+        log.error("this should not have happened\n%s", hidden("".join(traceback.format_exception(error))))
+        what = hidden(f"{type(error).__name__}: {error}")
+        return ZtgateError(f"unexpected: {what}", "journalctl -u ztgate shows where")
+    return None
 
 
 def wifi(machine: Machine, interface: str) -> int:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import random
+import signal
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Protocol, TypeVar
 
 from .errors import WaitingError
@@ -33,6 +35,29 @@ class SystemClock:
     def sleep(self, seconds: float) -> None:
         """Really sleep."""
         time.sleep(seconds)
+
+
+class TooSlow(Exception):
+    """The time for something is up."""
+
+
+@contextmanager
+def deadline(seconds: float) -> Iterator[None]:
+    """TooSlow in the middle of whatever takes longer. Real seconds; only in the main thread.
+
+    A socket's timeout is one between two reads, so it never comes where bytes drip.
+    """
+
+    def ring(*_: object) -> None:
+        raise TooSlow
+
+    before = signal.signal(signal.SIGALRM, ring)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
 
 
 def pauses(

@@ -6,11 +6,12 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from ..errors import ZtgateError
-from ..http import StatusError
+from ..http import WRONG_API, StatusError
 
 # The keys of a network and of a member that ztgate reads or writes, as a controller itself names them.
 NETWORK_KEYS = ("routes", "ipAssignmentPools", "v4AssignMode", "v6AssignMode", "mtu", "multicastLimit")
 MEMBER_KEYS = ("authorized", "ipAssignments", "noAutoAssignIps")
+CONFLICT = "somebody else may be changing the same thing at this moment; ztgate tries again"
 
 
 @dataclass(frozen=True)
@@ -77,7 +78,8 @@ def in_words(error: StatusError, network: str, host: str, where_token: str) -> Z
     if error.code == 404:
         return ZtgateError(f"{host} knows no network {network} (404)", "check network: and controller.url")
     said = f": {error.said}" if error.said else ""
-    return ZtgateError(f"{error.message}{said}", "is controller.kind right for this URL?")
+    hint = error.hint or (CONFLICT if error.code == 409 else WRONG_API)
+    return ZtgateError(f"{error.message}{said}", hint)
 
 
 def too_weak(host: str, network: str, deed: str) -> ZtgateError:

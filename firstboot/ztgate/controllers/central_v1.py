@@ -6,6 +6,7 @@ from typing import Any
 
 from ..errors import ZtgateError
 from ..http import Api, StatusError
+from . import shapes
 from .base import MEMBER_KEYS, NETWORK_KEYS, Member, Network, in_words, pick, too_weak
 
 WHERE_TOKEN = "an API token of the account, made in ZeroTier Central under Account"
@@ -26,23 +27,29 @@ class CentralV1:
 
     def network(self, network: str) -> Network:
         """GET /network/<id>."""
-        data = self._call(network, "GET", f"/network/{network}")
-        return Network(network, pick(data.get("config") or {}, NETWORK_KEYS))
+        host, what = self.api.host, "a network"
+        data = shapes.mapping(host, what, self._call(network, "GET", f"/network/{network}"))
+        shapes.same(host, what, data.get("id"), network)
+        settings = pick(shapes.mapping(host, what, data.get("config")), NETWORK_KEYS)
+        shapes.network(host, settings)
+        return Network(network, settings)
 
     def members(self, network: str) -> dict[str, Member]:
         """GET /network/<id>/member: all of them, there are no pages."""
-        rows = self._call(network, "GET", f"/network/{network}/member")
-        members = [_member(row) for row in rows]
+        answer = self._call(network, "GET", f"/network/{network}/member")
+        members = [self._member(row) for row in shapes.rows(self.api.host, "a list of members", answer)]
         return {member.node: member for member in members}
 
     def member(self, network: str, node: str) -> Member | None:
         """GET /network/<id>/member/<node>."""
         try:
-            return _member(self.api.request("GET", f"/network/{network}/member/{node}"))
+            found = self._member(self.api.request("GET", f"/network/{network}/member/{node}"))
         except StatusError as error:
             if error.code == 404:
                 return None
             raise in_words(error, network, self.api.host, WHERE_TOKEN) from None
+        shapes.same(self.api.host, "a member", found.node, node)
+        return found
 
     def write_network(self, network: str, changes: dict[str, Any]) -> None:
         """POST /network/<id>."""
@@ -61,22 +68,22 @@ class CentralV1:
 
     def check_power(self, network: str, *, delete: bool = False) -> None:
         """What the network grants the token's user; where it does not say, an empty update tells."""
-        user = (self._call(network, "GET", "/status").get("user") or {}).get("id")
+        host = self.api.host
+        status = shapes.mapping(host, "Central's status", self._call(network, "GET", "/status"))
+        user = shapes.mapping(host, "a user", status.get("user") or {}).get("id")
         if not user:
-            raise ZtgateError(
-                f"{self.api.host} does not accept the token", f"put a valid one there: {WHERE_TOKEN}"
-            )
-        data = self._call(network, "GET", f"/network/{network}")
+            raise ZtgateError(f"{host} does not accept the token", f"put a valid one there: {WHERE_TOKEN}")
+        data = shapes.mapping(host, "a network", self._call(network, "GET", f"/network/{network}"))
         if data.get("ownerId") == user:
             return
-        rights = (data.get("permissions") or {}).get(user)
+        rights = shapes.mapping(host, "permissions", data.get("permissions") or {}).get(user)
         if not isinstance(rights, dict):
             self._update_nothing(network)
             return
         needed = DEEDS if delete else pick(DEEDS, ("m", "a"))
         lacking = [deed for letter, deed in needed.items() if not rights.get(letter)]
         if lacking:
-            raise too_weak(self.api.host, network, " or ".join(lacking))
+            raise too_weak(host, network, " or ".join(lacking))
 
     def _update_nothing(self, network: str) -> None:
         try:
@@ -91,8 +98,14 @@ class CentralV1:
         except StatusError as error:
             raise in_words(error, network, self.api.host, WHERE_TOKEN) from None
 
-
-def _member(row: dict[str, Any]) -> Member:
-    # Central's id is "<network>-<node>"; nodeId is the node alone.
-    node = str(row.get("nodeId") or str(row.get("id", "")).split("-")[-1])
-    return Member(node, str(row.get("name") or ""), pick(row.get("config") or {}, MEMBER_KEYS))
+    def _member(self, answer: Any) -> Member:
+        host, what = self.api.host, "a member"
+        row = shapes.mapping(host, what, answer)
+        # Central's id is "<network>-<node>"; nodeId is the node alone.
+        node = str(row.get("nodeId") or str(row.get("id") or "").split("-")[-1])
+        if not node:
+            raise shapes.wrong(host, what, "its id is missing")
+        config = row.get("config")
+        settings = pick(shapes.mapping(host, what, {} if config is None else config), MEMBER_KEYS)
+        shapes.member(host, settings)
+        return Member(node, str(row.get("name") or ""), settings)

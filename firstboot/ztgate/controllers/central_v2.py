@@ -23,6 +23,7 @@ from typing import Any
 
 from ..errors import ZtgateError
 from ..http import Api, StatusError
+from . import shapes
 from .base import Member, Network, in_words, pick, too_weak
 
 WHERE_TOKEN = "a service account's API token, made in new Central under Organization, Service Accounts"
@@ -67,6 +68,8 @@ class CentralV2:
         """GET /network/<id>/member: all of them."""
         rows = _rows(self._call(network, "GET", f"/network/{network}/member"))
         members = [_member(row) for row in rows]
+        for member in members:
+            shapes.member(self.api.host, member.settings)
         return {member.node: member for member in members}
 
     def member(self, network: str, node: str) -> Member | None:
@@ -126,6 +129,8 @@ class CentralV2:
         config = _inside(data, "config")
         if not config.keys() >= LISTS:  # written whole: taken for empty, what is there would be lost
             raise ZtgateError("new Central answered something that is no network", "is controller.url right?")
+        for pools in POOLS.values():
+            shapes.network(self.api.host, {"routes": config["routes"], "ipAssignmentPools": config[pools]})
         return config
 
     def _call(self, network: str, method: str, path: str, body: Any = None) -> Any:

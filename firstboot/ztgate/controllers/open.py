@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from .. import config, store
+from ..calls import Calls
 from ..errors import ZtgateError
+from ..facts import time
 from ..http import Api
 from ..paths import Paths
 from ..secret import Secret
-from ..wait import Clock
 from . import which
 from .base import Controller
 from .central_v1 import CentralV1
@@ -25,9 +24,7 @@ KINDS: dict[str, type[CentralV1] | type[CentralV2] | type[SelfHosted]] = {
 _found: dict[Secret, str] = {}
 
 
-def open_controller(
-    settings: config.Controller, paths: Paths, clock: Clock, say: Callable[[str], None]
-) -> Controller:
+def open_controller(settings: config.Controller, paths: Paths, calls: Calls) -> Controller:
     """The controller, ready to be asked; ZtgateError when there is no token for it."""
     token, kind, url = settings.token, settings.kind, settings.url
     if not token:
@@ -36,9 +33,10 @@ def open_controller(
             "add controller.token to gateway.yaml; ztgate tries again within two minutes",
         )
     ca_file = _ca_file(settings.ca_file, paths) if settings.ca_file else None
+    doubt = time.read(paths).doubt
 
     def reach(url: str, headers: dict[str, str]) -> Api:
-        return Api(url, headers, ca_file=ca_file, clock=clock, say=say)
+        return Api(url, headers, ca_file=ca_file, calls=calls, clock_doubt=doubt)
 
     if kind == "auto":
         kind = _found[token] = _found.get(token) or which.central(token.reveal(), reach)

@@ -6,6 +6,7 @@ from typing import Any
 
 from ..errors import ZtgateError
 from ..http import Api, StatusError
+from . import shapes
 from .base import MEMBER_KEYS, NETWORK_KEYS, Member, Network, in_words, pick
 
 WHERE_TOKEN = "the controller's authtoken.secret; its allowManagementFrom must admit this machine"
@@ -25,12 +26,18 @@ class SelfHosted:
     def network(self, network: str) -> Network:
         """GET /controller/network/<id>."""
         try:
-            data = self.api.request("GET", f"/controller/network/{network}")
+            answer = self.api.request("GET", f"/controller/network/{network}")
         except StatusError as error:
             if error.code == 404:
                 self._require_controller(network)
             raise in_words(error, network, self.api.host, WHERE_TOKEN) from None
-        return Network(network, pick(data, NETWORK_KEYS), data.get("revision"))
+        host, what = self.api.host, "a network"
+        data = shapes.mapping(host, what, answer)
+        shapes.same(host, what, data.get("id"), network)
+        settings = pick(data, NETWORK_KEYS)
+        shapes.network(host, settings)
+        revision = data.get("revision")
+        return Network(network, settings, revision if isinstance(revision, int) else None)
 
     def _require_controller(self, network: str) -> None:
         """A node without a controller answers 404 to everything."""
@@ -48,20 +55,26 @@ class SelfHosted:
         """All in one answer, where the controller knows that one (from 1.12 on); otherwise one by one."""
         try:
             answer = self.api.request("GET", f"/unstable/controller/network/{network}/member")
-            return {str(row["id"]): _member(str(row["id"]), row) for row in answer["data"]}
-        except (StatusError, KeyError, TypeError):
-            nodes = self._call(network, "GET", f"/controller/network/{network}/member")
+        except StatusError:
+            answer = None
+        if isinstance(answer, dict) and isinstance(answer.get("data"), list):
+            members = [self._member(row) for row in answer["data"]]
+            return {member.node: member for member in members}
+        nodes = self._call(network, "GET", f"/controller/network/{network}/member")
+        nodes = shapes.mapping(self.api.host, "a list of members", nodes)
         found = {node: self.member(network, node) for node in nodes}
         return {node: member for node, member in found.items() if member}
 
     def member(self, network: str, node: str) -> Member | None:
         """GET /controller/network/<id>/member/<node>."""
         try:
-            return _member(node, self.api.request("GET", f"/controller/network/{network}/member/{node}"))
+            found = self._member(self.api.request("GET", f"/controller/network/{network}/member/{node}"))
         except StatusError as error:
             if error.code == 404:
                 return None
             raise in_words(error, network, self.api.host, WHERE_TOKEN) from None
+        shapes.same(self.api.host, "a member", found.node, node)
+        return found
 
     def write_network(self, network: str, changes: dict[str, Any]) -> None:
         """POST /controller/network/<id>."""
@@ -85,6 +98,11 @@ class SelfHosted:
         except StatusError as error:
             raise in_words(error, network, self.api.host, WHERE_TOKEN) from None
 
-
-def _member(node: str, data: dict[str, Any]) -> Member:
-    return Member(node, str(data.get("name") or ""), pick(data, MEMBER_KEYS))
+    def _member(self, answer: Any) -> Member:
+        host, what = self.api.host, "a member"
+        row = shapes.mapping(host, what, answer)
+        if not row.get("id"):
+            raise shapes.wrong(host, what, "its id is missing")
+        settings = pick(row, MEMBER_KEYS)
+        shapes.member(host, settings)
+        return Member(str(row["id"]), str(row.get("name") or ""), settings)

@@ -28,6 +28,11 @@ class Time:
             return False, "the hardware clock is behind the image's own date: waiting for a time server"
         return True, "the hardware clock is later than the image's date"
 
+    @property
+    def doubt(self) -> str:
+        """Why even a usable clock may be wrong; "" when a time server has set it."""
+        return "" if self.synchronized else f"it says {time.ctime(self.now)}, and no time server has set it"
+
 
 def read(paths: Paths) -> Time:
     """The clock as it is now."""

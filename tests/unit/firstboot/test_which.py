@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 from ztgate import config
+from ztgate.calls import Calls
 from ztgate.controllers import open, which
 from ztgate.controllers.central_v1 import CentralV1
 from ztgate.controllers.central_v2 import CentralV2
@@ -50,7 +51,7 @@ class Centrals:
         self.sessions: list[Session] = []
 
     def reach(self, url: str, headers: dict[str, str]) -> Api:
-        made, session, _, _ = api(self.replies[url], headers=headers)
+        made, session, _ = api(self.replies[url], headers=headers)
         made.url, made.host = url, url.split("/")[2]
         self.sessions.append(session)
         return made
@@ -104,8 +105,9 @@ def test_it_is_asked_once_in_a_run(
     monkeypatch.setattr(open, "_found", {})
     monkeypatch.setattr(open, "Api", lambda url, headers, **_: both.reach(url, headers))
     settings = config.load(f"{NET}controller: {{token: {TOKEN}}}\n", "g").controller
+    paths = Paths(tmp_path)
     for _ in range(2):
-        found = open.open_controller(settings, Paths(tmp_path), FakeClock(), print)
+        found = open.open_controller(settings, paths, Calls(paths, FakeClock()))
         assert isinstance(found, made)
         assert found.api.url == url
     assert len(both.asked) == (1 if made is CentralV1 else 2)
