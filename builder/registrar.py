@@ -62,7 +62,7 @@ def register_node(order: Order, say: Callable[[str], None], *, dry_run: bool = F
     Raises:
         BuildError: what the controller, or somebody else's default route, has against it.
     """
-    with _machine(order, dry_run, say) as machine:
+    with _machine(order, dry_run) as machine:
         state = _register(machine, order)
         for warning in machine.warnings:
             say(warning)
@@ -70,7 +70,7 @@ def register_node(order: Order, say: Callable[[str], None], *, dry_run: bool = F
 
 
 @contextmanager
-def _machine(order: Order, dry_run: bool, say: Callable[[str], None]) -> Iterator[Machine]:
+def _machine(order: Order, dry_run: bool) -> Iterator[Machine]:
     """A machine that is only there to ask the controller; its files go away with it."""
     with tempfile.TemporaryDirectory() as scratch:
         machine = Machine(Paths(Path(scratch)), dry_run=dry_run, probe=lambda *_, **__: (0, "[]"))
@@ -78,7 +78,7 @@ def _machine(order: Order, dry_run: bool, say: Callable[[str], None]) -> Iterato
         machine.network_id = order.config.network
         controller = replace(order.config.controller, ca_file=_authority(order))
         try:
-            machine.controller = open_controller(controller, machine.paths, machine.clock, say)
+            machine.controller = open_controller(controller, machine.paths, machine.calls)
             yield machine
         except ZtgateError as e:
             raise BuildError(e.message, e.hint) from None
