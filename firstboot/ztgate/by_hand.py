@@ -30,7 +30,8 @@ FUNCTIONS = (
 class Want:
     """What the gateway wants to be. address: None for any; wan: the IPv4 network that it must keep clear of.
 
-    subnet: members' /80, or None; old_subnet: theirs from before. insist6: without IPv6 it is not ready.
+    subnet: members' /80, or None; old_subnet: theirs from before; nat66: they send from RFC 4193 addresses.
+    insist6: without IPv6 it is not ready.
     works6: False once IPv6 was tried and does not work, so that nobody is sent here over it.
     """
 
@@ -40,6 +41,7 @@ class Want:
     wan: IPv4Network
     subnet: IPv6Network | None = None
     old_subnet: IPv6Network | None = None
+    nat66: bool = False
     insist6: bool = False
     works6: bool = True
 
@@ -85,6 +87,11 @@ def address(want: Want, seen: Network) -> IPv4Address | None:
 def has_subnet(want: Want, seen: Network) -> bool:
     """Whether members' /80 is one of the network's ranges, and this gateway has an address of it."""
     return want.subnet is not None and _has_range(seen, want.subnet) and bool(in_range(seen, want.subnet))
+
+
+def has_rfc4193(want: Want, seen: Network) -> bool:
+    """Whether this gateway has the address that ::/0 goes through."""
+    return any(own.ip == want.rfc4193 for own in seen.addresses6)
 
 
 def default_routes(want: Want, seen: Network) -> tuple[str, ...]:
@@ -174,9 +181,9 @@ def _range6(want: Want, seen: Network | None) -> Iterator[Item]:
 def _assignment6(want: Want, seen: Network | None) -> Iterator[Item]:
     subnet = want.subnet
     if subnet is None:
+        yield from _rfc4193(want, seen)
         return
-    own = {own.ip for own in seen.addresses6} if seen else set()
-    if want.rfc4193 in own and any(ip in subnet for ip in own):
+    if seen and has_rfc4193(want, seen) and in_range(seen, subnet):
         return
     words = (
         f"IPv6 Auto-Assign: RFC4193 on, and Auto-Assign from Range on, from {subnet[0]} to {subnet[-1]}; "
@@ -191,8 +198,16 @@ def _assignment6(want: Want, seen: Network | None) -> Iterator[Item]:
     yield Item(f"have addresses of {subnet} assigned", words, command, want.insist6)
 
 
+def _rfc4193(want: Want, seen: Network | None) -> Iterator[Item]:
+    """All that NAT66 takes."""
+    if want.nat66 and not (seen and has_rfc4193(want, seen)):
+        words = "IPv6 Auto-Assign: RFC4193 on (and for this member, Do Not Auto-Assign IPs off)"
+        command = "edit '' '{v6AssignMode: (.v6AssignMode + {rfc4193: true})}'" if seen else ""
+        yield Item("have RFC 4193 addresses assigned", words, command, want.insist6)
+
+
 def _default6(want: Want, seen: Network | None) -> Iterator[Item]:
-    if want.subnet and want.works6:
+    if (want.subnet or want.nat66) and want.works6:
         yield from _default(DEFAULT6, str(want.rfc4193), seen, needed=want.insist6)
 
 

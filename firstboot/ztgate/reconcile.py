@@ -105,7 +105,8 @@ def reconcile(machine: Machine, found: Found, insist: bool = False) -> Outcome:
 
     works6, reason = _prove(machine, config, wan, ipv6, current)
     if people:
-        current = ask_people.for_routes(machine, replace(people, works6=works6 or not ipv6.subnet), current)
+        tried = replace(people, works6=works6 or ipv6.range is None)
+        current = ask_people.for_routes(machine, tried, current)
     else:
         current = _published(machine, config, node, works6, current)
     current = _without_token(machine, config, current)
@@ -228,6 +229,7 @@ def _people(config: Config, node: str, ipv6: Choice, wan: Wan, current: State) -
         wan=wan.network,
         subnet=ipv6.subnet,
         old_subnet=IPv6Network(current.subnet) if current.subnet else None,
+        nat66=ipv6.way == members_subnet.NAT66,
         insist6=config.ipv6.mode in members_subnet.INSISTING,
     )
 

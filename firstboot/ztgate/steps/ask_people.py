@@ -24,7 +24,12 @@ def for_address(machine: Machine, want: Want, state: State) -> State:
     own = by_hand.address(want, seen) if seen and seen.status == "OK" else None
     if seen is None or own is None:
         raise WaitingError(machine.todo[0].short)
-    return state.but(address=str(own), subnet=subnet_now(want, seen, state.subnet))
+    nat66 = {"nat66": True} if want.nat66 and by_hand.has_rfc4193(want, seen) else {}
+    return state.but(
+        address=str(own),
+        subnet=subnet_now(want, seen, state.subnet),
+        registered={**state.registered, **nat66},
+    )
 
 
 def _answered(machine: Machine, want: Want) -> Network | None:

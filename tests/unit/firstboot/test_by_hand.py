@@ -31,6 +31,7 @@ NONE = f"network: {NETWORK}\ncontroller: {{kind: none}}\n"
 WANT = Want(NETWORK, NODE, None, IPv4Network("203.0.1.0/24"), SUBNET)
 IPV4 = replace(WANT, subnet=None)
 NAMED = replace(IPV4, address=IPv4Address("10.66.0.9"))
+NAT66 = replace(IPV4, nat66=True)
 BROKEN6 = replace(WANT, works6=False)
 MOVED = replace(WANT, old_subnet=OLD)
 
@@ -67,6 +68,10 @@ def seen(routes: list[dict[str, Any]], addresses: list[str], status: str = "OK")
         (WANT, seen([LAN, DEFAULT4, RANGE6], OWN[:1]), SIX[1:]),
         (WANT, seen([LAN, DEFAULT4, RANGE6], OWN[:2]), SIX[1:]),
         (WANT, seen([LAN, DEFAULT4, RANGE6], OWN), SIX[2:]),
+        (NAT66, None, [JOIN, GIVE, FOUR_THERE, "have RFC 4193 addresses assigned", SIX[2]]),
+        (NAT66, seen([LAN, DEFAULT4], OWN[:1]), ["have RFC 4193 addresses assigned", SIX[2]]),
+        (NAT66, seen([LAN, DEFAULT4], OWN), SIX[2:]),
+        (NAT66, seen([LAN, DEFAULT4, DEFAULT6], OWN), []),
         (BROKEN6, seen([LAN, DEFAULT4, RANGE6], OWN), []),
         (WANT, seen(ALL, OWN), []),
         (MOVED, seen([*ALL, {"target": str(OLD), "via": None}], OWN), [f"remove the range {OLD}"]),
@@ -133,7 +138,7 @@ def test_ipv6_comes_when_the_network_has_it(tmp_path: Path) -> None:
     outcome = reconcile(made, found(made))
     assert outcome.subnet == "" and "is not registered at the controller" in outcome.ipv6_reason
     assert f"to do at the controller: Managed Routes: add {SUBNET} without Via" in outcome.warnings
-    assert tools(made).proxies == {}
+    assert not tools(made).proxies
     controller.settings["routes"].append(RANGE6)
     controller.settings["v6AssignMode"] = {"rfc4193": True, "zt": True}
     outcome = reconcile(made, found(made))
@@ -151,6 +156,17 @@ def test_a_controller_that_has_not_answered(tmp_path: Path, monkeypatch: pytest.
     monkeypatch.setattr(made.service, "network", lambda _: replace(silent, allow_global=True))
     assert go(made) == "the network's controller has not answered yet"
     assert made.todo[0].short == JOIN
+
+
+def test_nat66_is_needed_where_it_is_asked_for(tmp_path: Path) -> None:
+    controller = FakeController({"routes": [LAN, DEFAULT4]})
+    controller.rows[NODE] = {"authorized": True, "ipAssignments": ["10.66.0.7"]}
+    made = machine(tmp_path, controller, NONE + "ipv6: {mode: nat66}\n")
+    assert go(made) == "have RFC 4193 addresses assigned"
+    controller.settings["v6AssignMode"] = {"rfc4193": True}
+    assert go(made) == SIX[2]
+    controller.settings["routes"].append(DEFAULT6)
+    assert reconcile(made, found(made)).ipv6 == "nat66"
 
 
 def test_nobody_is_sent_here_before_it_works(tmp_path: Path) -> None:
