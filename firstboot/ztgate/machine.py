@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable, Iterable, Sequence
 from typing import TypeVar
 
-from . import run, store
+from . import run, state, store
 from .actions import (
     Action,
     CallService,
@@ -26,6 +26,7 @@ from .controllers.base import Controller
 from .errors import ZtgateError
 from .facts.ipv6_probe import Listener, Solicitations
 from .paths import Paths
+from .state import State
 from .wait import Clock, SystemClock, until
 from .zerotier import Service
 
@@ -79,6 +80,11 @@ class Machine:
         """Something that people should know although the gateway works."""
         log.warning("%s", text)
         self.warnings.append(text)
+
+    def remember(self, current: State) -> None:
+        """Write down what later runs have to know; a dry run leaves nothing behind."""
+        if not self.dry_run:
+            state.save(self.paths, current)
 
     def do(self, actions: Iterable[Action]) -> bool:
         """Carry out a plan; whether there was anything in it."""

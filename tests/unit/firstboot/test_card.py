@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 import pytest
-from ztgate import config, configfile, reconcile, report, service
+from ztgate import config, configfile, report, service, tell
 from ztgate.errors import WaitingError
 from ztgate.machine import Machine
 from ztgate.secret import Secret
@@ -185,7 +185,7 @@ def test_a_right_name_elsewhere_is_enough(tmp_path: Path) -> None:
 def test_a_gateway_gets_ready_with_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, editor: str) -> None:
     """And its token is nowhere any more, while the file still reads as a configuration."""
     controller = FakeController({"routes": [{"target": "10.66.0.0/24", "via": None}]})
-    monkeypatch.setattr(reconcile, "open_controller", lambda *_: controller)
+    monkeypatch.setattr(tell, "open_controller", lambda *_: controller)
     made = machine(tmp_path, controller)
     put(made, EDITORS[editor](GOOD))
     for _ in range(2):

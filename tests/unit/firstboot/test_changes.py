@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ztgate import reconcile, report, service
+from ztgate import report, service, tell
 from ztgate.actions import WriteMember, WriteNetwork
 from ztgate.machine import Machine
 from ztgate.secret import Secret
@@ -56,7 +56,7 @@ class Gateway:
 def ready(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Gateway]:
     def make(text: str) -> Gateway:
         controller = FakeController({"routes": [LAN], "mtu": 2800})
-        monkeypatch.setattr(reconcile, "open_controller", lambda *_: controller)
+        monkeypatch.setattr(tell, "open_controller", lambda *_: controller)
         made = machine(tmp_path, controller, text)
         fake = made.service.call.__self__  # type: ignore[attr-defined]
         gateway = Gateway(made, controller, fake)

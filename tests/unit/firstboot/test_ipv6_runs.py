@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from ztgate import derive, reconcile, report, service
+from ztgate import derive, reconcile, report, service, tell
 from ztgate.errors import WaitingError, ZtgateError
 from ztgate.facts.ipv6_probe import ON_LINK, ROUTED
 from ztgate.machine import Machine
@@ -21,7 +21,7 @@ KEEP = GOOD + "  token-after-setup: keep\n"
 @pytest.fixture
 def controller(monkeypatch: pytest.MonkeyPatch) -> FakeController:
     made = FakeController({"routes": [{"target": "10.66.0.0/24", "via": None}], "mtu": 2800})
-    monkeypatch.setattr(reconcile, "open_controller", lambda *_: made)
+    monkeypatch.setattr(tell, "open_controller", lambda *_: made)
     return made
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ztgate import reconcile, report, service, state
+from ztgate import reconcile, report, service, state, tell
 from ztgate.actions import CallService, Command, Overwrite, WriteFile, WriteMember, WriteNetwork
 from ztgate.errors import WaitingError, ZtgateError
 from ztgate.machine import Machine
@@ -21,7 +21,7 @@ SUBNET = "2600:db8:0:1:ff::/80"
 @pytest.fixture
 def controller(monkeypatch: pytest.MonkeyPatch) -> FakeController:
     made = FakeController({"routes": [{"target": "10.66.0.0/24", "via": None}], "mtu": 2800})
-    monkeypatch.setattr(reconcile, "open_controller", lambda *_: made)
+    monkeypatch.setattr(tell, "open_controller", lambda *_: made)
     return made
 
 

@@ -224,7 +224,7 @@ def test_what_should_not_happen(
 ) -> None:
     """With the token in the locals of the function that fails, or in what it says."""
     controller = FakeController({"routes": [{"target": "10.66.0.0/24", "via": None}], "mtu": 2800})
-    monkeypatch.setattr("ztgate.reconcile.open_controller", lambda *_: controller)
+    monkeypatch.setattr("ztgate.tell.open_controller", lambda *_: controller)
     monkeypatch.setattr(register, "choose_address", boom(error, cause))
     made = gateway(tmp_path, controller=controller)
     assert service.apply(made, once=True) == service.FAILED
@@ -239,7 +239,7 @@ def test_a_run_that_succeeds(
 ) -> None:
     """Kept or discarded, and in a plan that is only shown: the token is in gateway.yaml or nowhere."""
     controller = FakeController({"routes": [{"target": "10.66.0.0/24", "via": None}], "mtu": 2800})
-    monkeypatch.setattr("ztgate.reconcile.open_controller", lambda *_: controller)
+    monkeypatch.setattr("ztgate.tell.open_controller", lambda *_: controller)
     made = gateway(tmp_path, text, controller)
     made.dry_run = dry
     service.apply(made, once=True)

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ztgate import reconcile, report, service
+from ztgate import report, service, tell
 from ztgate.machine import Machine
 from ztgate.secret import Secret
 
@@ -31,7 +31,7 @@ TAKEOVER = GOOD + "gateway: {takeover: true}\n"
 def controller(monkeypatch: pytest.MonkeyPatch) -> FakeController:
     made = FakeController(deepcopy(USED))
     made.rows["54f03b7f83"] = deepcopy(PHONE)
-    monkeypatch.setattr(reconcile, "open_controller", lambda *_: made)
+    monkeypatch.setattr(tell, "open_controller", lambda *_: made)
     monkeypatch.setattr(service, "open_controller", lambda *_: made)
     return made
 
