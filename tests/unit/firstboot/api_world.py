@@ -24,7 +24,7 @@ from lab.httpd import HttpServer, Reply, Request, bytes_reply
 from lab.tls import Certificate
 from tests.unit.standin.conftest import Service
 
-from .support import NETWORK, NODE, TOKEN, FakeClock, FakeListener, FakeTools, machine
+from .support import NETWORK, NODE, TOKEN, FakeClock, FakeListener, FakeTools, machine, tools
 
 Json = dict[str, Any]
 TIMER = 120.0  # seconds; ztgate.timer, OnUnitInactiveSec
@@ -106,8 +106,9 @@ class World:
         if self.unsynchronized:
             made.paths.synchronized.unlink()
         fresh = Machine(made.paths, clock=self.clock, probe=self.tools)
-        fresh.listen_for_solicitations = lambda interface: FakeListener(self.tools)
-        self.joined = self.joined or made.service.call
+        fresh.listen_for_solicitations = lambda _: FakeListener(self.tools)
+        if self.joined is None:
+            self.joined, self.tools.service = made.service.call, tools(made).service
         fresh.service.call = self.joined  # type: ignore[method-assign]
         return fresh
 
