@@ -27,7 +27,10 @@ class Store:
 
     @contextlib.contextmanager
     def locked(self, waiting: Callable[[], None]) -> Iterator[None]:
-        """Hold the cache for one build and sweep up after killed ones; `waiting` is called if it is taken."""
+        """Hold the cache for one build; `waiting` is called if it is taken.
+
+        It is swept before, as a build may have been killed, and after: ^C may come between any two lines.
+        """
         self.root.mkdir(parents=True, exist_ok=True)
         self.root.chmod(0o700)  # a baked-in configuration is in the artifacts too
         with (self.root / "lock").open("w") as lock:
@@ -37,7 +40,10 @@ class Store:
                 waiting()
                 fcntl.flock(lock, fcntl.LOCK_EX)
             self._sweep()
-            yield
+            try:
+                yield
+            finally:
+                self._sweep()
 
     def find(self, stage: str, id_: str) -> Path | None:
         """A finished artifact, marked as used now."""

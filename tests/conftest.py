@@ -18,8 +18,9 @@ hypothesis.settings.load_profile("ztgate")
 
 
 def pytest_configure() -> None:
-    """A shell's background job ignores SIGINT, and so would the programs that tests interrupt."""
+    """A shell's background job ignores SIGINT, nohup's SIGHUP, and so would what tests start and end."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
