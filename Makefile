@@ -11,7 +11,7 @@ setup:  ## install what all of this needs: Debian packages, and .venv
 	./build.py setup --all
 demo:   ## build the gateway image, boot it in a virtual internet, show that it routes (KEEP=1 leaves it up)
 	./build.py demo $(if $(IMAGE),--image $(IMAGE)) $(if $(CONTROLLER),--door $(CONTROLLER)) $(if $(ZEROTIER),--zerotier $(ZEROTIER)) $(if $(KEEP),--keep)
-check: setup  ## lint, types and unit tests, in under a minute
+check: setup  ## lint, types and unit tests, in two or three minutes
 	$(TESTS) unit
 test: setup  ## everything: unit, image, netns and qemu tests
 	$(TESTS)
