@@ -86,6 +86,11 @@ class Namespace:
         while self._running:
             process.stop(self._running.pop())
 
+    def remove(self) -> None:
+        """End what was started here, and take the namespace away with its ends of cables."""
+        self.stop()
+        process.run(["ip", "netns", "delete", self.name])
+
 
 def wire(a: Namespace, device_a: str, b: Namespace, device_b: str) -> None:
     """A cable between two namespaces."""

@@ -14,7 +14,6 @@ from pathlib import Path
 from ztgate import config, firewall
 from ztgate.firewall import Situation
 
-from lab import process
 from lab.errors import LabError
 from lab.netns import Namespace, wire
 from lab.retry import NotYet, retry
@@ -82,5 +81,4 @@ class World:
     def stop(self) -> None:
         """End the servers and remove the hosts, so that the next test can have new ones."""
         for host in self.hosts:
-            host.stop()
-            process.run(["ip", "netns", "delete", host.name])
+            host.remove()

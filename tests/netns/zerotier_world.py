@@ -52,8 +52,8 @@ class World:
             node.start()
 
     def stop(self) -> None:
-        for host in self.hosts.values():
-            host.stop()
+        for host in (*self.hosts.values(), self.router):
+            host.remove()
 
     def controller(self, path: str, body: Json | None = None) -> Json:
         """GET or, with a body, POST to the controller's API."""
