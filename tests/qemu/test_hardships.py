@@ -66,4 +66,5 @@ def test_a_board_that_hangs_is_reset(world: World, make: Make, pi_image: Path) -
     retry(lambda: want(shell.run(f"cat {state}").strip() == "active", "it is not armed"), 60, "the watchdog")
     shell.run("sync; sysctl -qw kernel.panic=0; (sleep 1; echo c > /proc/sysrq-trigger) > /dev/null 2>&1 &")
     gateway.expect(PANIC)
+    gateway.expect(f"end {PANIC}")  # the kernel says it twice
     assert gateway.expect(READY, never=FAILED)["network"] == nwid
