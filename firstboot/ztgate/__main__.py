@@ -74,23 +74,8 @@ def _run(options: argparse.Namespace) -> int:
         return 0
     if os.geteuid() != 0:
         raise ZtgateError("this needs root", "sudo ztgate " + options.verb)
-    if options.verb == "apply":
-        from . import service
-
-        return service.apply(machine, once=options.once or options.dry_run)
-    if options.verb in ("plan", "register"):
-        from . import service
-
-        again = options.verb == "register"
-        return service.apply(machine, once=True, token=_token(options), again=again)
-    if options.verb == "withdraw":
-        from . import service
-
-        return service.withdraw(machine, token=_token(options))
-    if options.verb == "wifi":
-        from . import service
-
-        return service.wifi(machine, options.interface)
+    if options.verb in ("apply", "plan", "register", "withdraw", "wifi"):
+        return _work(machine, options)
     if options.verb == "doctor":
         from .doctor import chain, verdict
 
@@ -103,6 +88,19 @@ def _run(options: argparse.Namespace) -> int:
     status = report.read(machine)
     print(json.dumps(status, indent=1) if options.json else report.text(status), end="")
     return 0 if status.get("state") == "ready" else 1
+
+
+def _work(machine: Machine, options: argparse.Namespace) -> int:
+    """The verbs that change something, or show what they would change."""
+    from . import service  # slow to import, and who only looks does not need it
+
+    if options.verb == "wifi":
+        return service.wifi(machine, options.interface)
+    if options.verb == "withdraw":
+        return service.withdraw(machine, token=_token(options))
+    once = options.verb != "apply" or options.once or options.dry_run
+    again = options.verb == "register"
+    return service.apply(machine, once=once, token=_token(options), again=again)
 
 
 def _token(options: argparse.Namespace) -> Secret | None:

@@ -7,8 +7,7 @@ from typing import Any
 
 from . import derive, members_subnet, register, standing
 from .config import Config
-from .controllers.open import open_controller
-from .errors import ZtgateError
+from .controllers.open import open_controller, required_token
 from .facts.wan import Wan
 from .machine import Machine
 from .members_subnet import Choice
@@ -83,10 +82,6 @@ def published(machine: Machine, config: Config, node: str, works6: bool, current
 
 def _open_controller(machine: Machine, config: Config) -> None:
     if machine.controller is None:
-        if not config.controller.token:
-            raise ZtgateError(
-                "no token for the controller",
-                "add controller.token to gateway.yaml; ztgate tries again within two minutes",
-            )
+        required_token(config.controller)  # without one, no clock has to be waited for
         check_clock.run(machine)
         machine.controller = open_controller(config.controller, machine.paths, machine.calls)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from ..errors import ZtgateError
-from ..http import WRONG_API, StatusError
+from ..http import WRONG_API, Api, StatusError
+from . import shapes
 
 # The keys of a network and of a member that ztgate reads or writes, as a controller itself names them.
 NETWORK_KEYS = ("routes", "ipAssignmentPools", "v4AssignMode", "v6AssignMode", "mtu", "multicastLimit")
@@ -35,6 +37,9 @@ class Member:
     def addresses(self) -> tuple[str, ...]:
         """Its assigned addresses, without prefix lengths."""
         return tuple(str(text).split("/")[0] for text in self.settings.get("ipAssignments") or ())
+
+
+Read = Callable[[Any], Member]  # makes a member of an answer
 
 
 class Controller(Protocol):
@@ -80,6 +85,26 @@ def in_words(error: StatusError, network: str, host: str, where_token: str) -> Z
     said = f": {error.said}" if error.said else ""
     hint = error.hint or (CONFLICT if error.code == 409 else WRONG_API)
     return ZtgateError(f"{error.message}{said}", hint)
+
+
+def call(api: Api, network: str, where_token: str, method: str, path: str, body: Any = None) -> Any:
+    """The answer to a request about a network; what is refused is put into words."""
+    try:
+        return api.request(method, path, body)
+    except StatusError as error:
+        raise in_words(error, network, api.host, where_token) from None
+
+
+def asked_member(api: Api, network: str, node: str, where_token: str, path: str, read: Read) -> Member | None:
+    """One member from where it has a path of its own; 404 is the answer for one that is not there."""
+    try:
+        found = read(api.request("GET", path))
+    except StatusError as error:
+        if error.code == 404:
+            return None
+        raise in_words(error, network, api.host, where_token) from None
+    shapes.same(api.host, "a member", found.node, node)
+    return found
 
 
 def too_weak(host: str, network: str, deed: str) -> ZtgateError:

@@ -24,14 +24,19 @@ KINDS: dict[str, type[CentralV1] | type[CentralV2] | type[SelfHosted]] = {
 _found: dict[Secret, str] = {}
 
 
-def open_controller(settings: config.Controller, paths: Paths, calls: Calls) -> Controller:
-    """The controller, ready to be asked; ZtgateError when there is no token for it."""
-    token, kind, url = settings.token, settings.kind, settings.url
-    if not token:
+def required_token(settings: config.Controller) -> Secret:
+    """The token; ZtgateError when there is none."""
+    if not settings.token:
         raise ZtgateError(
             "no token for the controller",
             "add controller.token to gateway.yaml; ztgate tries again within two minutes",
         )
+    return settings.token
+
+
+def open_controller(settings: config.Controller, paths: Paths, calls: Calls) -> Controller:
+    """The controller, ready to be asked; ZtgateError when there is no token for it."""
+    token, kind, url = required_token(settings), settings.kind, settings.url
     ca_file = _ca_file(settings.ca_file, paths) if settings.ca_file else None
     doubt = time.read(paths).doubt
 

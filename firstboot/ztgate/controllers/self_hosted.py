@@ -7,7 +7,7 @@ from typing import Any
 from ..errors import ZtgateError
 from ..http import Api, StatusError
 from . import shapes
-from .base import MEMBER_KEYS, NETWORK_KEYS, Member, Network, in_words, pick
+from .base import MEMBER_KEYS, NETWORK_KEYS, Member, Network, asked_member, call, in_words, pick
 
 WHERE_TOKEN = "the controller's authtoken.secret; its allowManagementFrom must admit this machine"
 
@@ -67,14 +67,8 @@ class SelfHosted:
 
     def member(self, network: str, node: str) -> Member | None:
         """GET /controller/network/<id>/member/<node>."""
-        try:
-            found = self._member(self.api.request("GET", f"/controller/network/{network}/member/{node}"))
-        except StatusError as error:
-            if error.code == 404:
-                return None
-            raise in_words(error, network, self.api.host, WHERE_TOKEN) from None
-        shapes.same(self.api.host, "a member", found.node, node)
-        return found
+        path = f"/controller/network/{network}/member/{node}"
+        return asked_member(self.api, network, node, WHERE_TOKEN, path, self._member)
 
     def write_network(self, network: str, changes: dict[str, Any]) -> None:
         """POST /controller/network/<id>."""
@@ -93,10 +87,7 @@ class SelfHosted:
         """There is one token, and it may do everything."""
 
     def _call(self, network: str, method: str, path: str, body: Any = None) -> Any:
-        try:
-            return self.api.request(method, path, body)
-        except StatusError as error:
-            raise in_words(error, network, self.api.host, WHERE_TOKEN) from None
+        return call(self.api, network, WHERE_TOKEN, method, path, body)
 
     def _member(self, answer: Any) -> Member:
         host, what = self.api.host, "a member"

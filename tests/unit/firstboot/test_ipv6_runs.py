@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from ztgate import derive, reconcile, report, service, tell
+from ztgate import derive, reconcile, report, service
 from ztgate.errors import WaitingError, ZtgateError
 from ztgate.facts.ipv6_probe import ON_LINK, ROUTED
 from ztgate.machine import Machine
@@ -16,13 +16,6 @@ from .test_ipv6 import DELEGATED, HOME, LINK, OTHER, RANGE, SUBNET
 
 VIA6 = str(derive.rfc4193(NETWORK, NODE))
 KEEP = GOOD + "  token-after-setup: keep\n"
-
-
-@pytest.fixture
-def controller(monkeypatch: pytest.MonkeyPatch) -> FakeController:
-    made = FakeController({"routes": [{"target": "10.66.0.0/24", "via": None}], "mtu": 2800})
-    monkeypatch.setattr(tell, "open_controller", lambda *_: made)
-    return made
 
 
 def go(made: Machine) -> Outcome:

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ztgate import reconcile, report, service, state, tell
+from ztgate import reconcile, report, service, state
 from ztgate.actions import CallService, Command, Overwrite, WriteFile, WriteMember, WriteNetwork
 from ztgate.errors import WaitingError, ZtgateError
 from ztgate.machine import Machine
@@ -16,13 +16,6 @@ from .support import GOOD, NODE, TOKEN, FakeController, found, machine, tools, w
 KEEP = GOOD + "  token-after-setup: keep\n"
 VIA6 = "fd11:6be7:80b4:8708:3999:9311:6be7:80b4"
 SUBNET = "2600:db8:0:1:ff::/80"
-
-
-@pytest.fixture
-def controller(monkeypatch: pytest.MonkeyPatch) -> FakeController:
-    made = FakeController({"routes": [{"target": "10.66.0.0/24", "via": None}], "mtu": 2800})
-    monkeypatch.setattr(tell, "open_controller", lambda *_: made)
-    return made
 
 
 def go(made: Machine) -> Outcome:

@@ -220,11 +220,14 @@ def boom(error: BaseException, cause: BaseException | None = None) -> Callable[.
     ],
 )
 def test_what_should_not_happen(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sweep: Sweep, error: Exception, cause: Exception | None
+    tmp_path: Path,
+    controller: FakeController,
+    monkeypatch: pytest.MonkeyPatch,
+    sweep: Sweep,
+    error: Exception,
+    cause: Exception | None,
 ) -> None:
     """With the token in the locals of the function that fails, or in what it says."""
-    controller = FakeController({"routes": [{"target": "10.66.0.0/24", "via": None}], "mtu": 2800})
-    monkeypatch.setattr("ztgate.tell.open_controller", lambda *_: controller)
     monkeypatch.setattr(register, "choose_address", boom(error, cause))
     made = gateway(tmp_path, controller=controller)
     assert service.apply(made, once=True) == service.FAILED
@@ -235,11 +238,9 @@ def test_what_should_not_happen(
 @pytest.mark.parametrize("text", [TEXT, KEEP])
 @pytest.mark.parametrize("dry", [False, True])
 def test_a_run_that_succeeds(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sweep: Sweep, text: str, dry: bool
+    tmp_path: Path, controller: FakeController, sweep: Sweep, text: str, dry: bool
 ) -> None:
     """Kept or discarded, and in a plan that is only shown: the token is in gateway.yaml or nowhere."""
-    controller = FakeController({"routes": [{"target": "10.66.0.0/24", "via": None}], "mtu": 2800})
-    monkeypatch.setattr("ztgate.tell.open_controller", lambda *_: controller)
     made = gateway(tmp_path, text, controller)
     made.dry_run = dry
     service.apply(made, once=True)

@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 import pytest
-from ztgate import config, reconcile, service, tell
+from ztgate import config, reconcile, service
 from ztgate.actions import Command, WriteFile
 from ztgate.config import Wifi
 from ztgate.errors import WaitingError, ZtgateError
@@ -198,9 +198,7 @@ def test_a_changed_network_is_joined_and_a_removed_one_left(tmp_path: Path) -> N
     assert made.paths.wifi("wlan0").read_bytes() == b""
 
 
-def test_an_image_without_an_adapter_warns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    controller = FakeController({"routes": [{"target": "10.66.0.0/24", "via": None}], "mtu": 2800})
-    monkeypatch.setattr(tell, "open_controller", lambda *_: controller)
+def test_an_image_without_an_adapter_warns(tmp_path: Path, controller: FakeController) -> None:
     made = machine(tmp_path, controller, text=GOOD + ATTIC)
     outcome = reconcile.reconcile(made, found(made))
     assert any("no wireless adapter" in warning for warning in outcome.warnings)
