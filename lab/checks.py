@@ -41,6 +41,13 @@ class Scene:
     global_address: str = ""
     machine: Machine | None = None
 
+    def __enter__(self) -> "Scene":
+        self.set()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.strike()
+
     def set(self) -> None:
         """A lived-in network with a laptop in it; the gateway is configured, but switched off."""
         controller = self.world.controller

@@ -2,61 +2,35 @@
 
     ./build.py run python -m tests [--zerotier DEB] [--soak] [unit] [image] [netns] [qemu] [-- PYTEST OPTIONS]
 
-Without a tier: all of them. Images are built once, first, where a tier wants them. Tests that are marked
-`soak` take long and seldom find anything: they run with --soak, and nothing else does then.
+Without a tier: all of them. Images are built once, first, where a tier wants them; then the tiers, and the
+files of `qemu`, run side by side, one for each processor. Tests that are marked `soak` take long and seldom
+find anything: they run with --soak, and nothing else does then.
 """
 
 import argparse
 import json
 import subprocess
 import sys
-import time
-import xml.etree.ElementTree as ElementTree
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 
-from tests import access_point, kernel
+from tests import access_point, jobs, kernel
 from tests.conftest import ROOT
+from tests.jobs import REPORTS, Job
 
-REPORTS = ROOT / "out" / "tests"
 TIERS = ("unit", "image", "netns", "qemu")
-# These make network namespaces, so they run where nothing of the host's can be touched.
-SANDBOXED = {"netns", "qemu"}
+# The longest first, so that no processor is left without work at the end; others come after these.
+LONGEST = ("test_raspberry_pi.py", "test_gateway.py", "test_doctor.py", "test_starts.py")
 
 
-@dataclass(frozen=True)
-class Result:
-    """A tier's counts, and its wall-clock seconds."""
-
-    tier: str
-    status: int
-    passed: int
-    failed: int
-    skipped: int
-    seconds: float
-
-    def line(self) -> str:
-        """The tier's line of the summary."""
-        verdict = "ok" if self.status == 0 else "FAILED"
-        counts = f"{self.passed:4} passed {self.failed:3} failed {self.skipped:3} skipped"
-        return f"  {self.tier:6} {counts} {self.seconds:7.0f} s  {verdict}"
-
-
-def run_tier(tier: str, options: list[str]) -> Result:
-    """Run one tier with pytest and read its counts from the report that it writes."""
-    report = REPORTS / f"{tier}.xml"
-    report.unlink(missing_ok=True)
-    sandbox = ["-m", "lab.sandbox", sys.executable] if tier in SANDBOXED else []
-    argv = [sys.executable, *sandbox, "-m", "pytest", f"tests/{tier}", f"--junit-xml={report}", *options]
-    began = time.monotonic()
-    status = subprocess.run(argv, cwd=ROOT, stdin=subprocess.DEVNULL).returncode
-    seconds = time.monotonic() - began
-    if not report.exists():
-        return Result(tier, status or 1, 0, 0, 0, seconds)
-    suite = next(ElementTree.parse(report).getroot().iter("testsuite"))
-    total, skipped = int(suite.attrib["tests"]), int(suite.attrib["skipped"])
-    failed = int(suite.attrib["failures"]) + int(suite.attrib["errors"])
-    return Result(tier, status, total - skipped - failed, failed, skipped, seconds)
+def planned(tiers: Sequence[str], given: dict[str, list[str]], rest: Sequence[str]) -> list[Job]:
+    """A job for each tier, and for each file of those that boot."""
+    made = [Job(tier, f"tests/{tier}", [*given[tier], *rest]) for tier in tiers if tier != "qemu"]
+    if "qemu" not in tiers:
+        return made
+    names = sorted(path.name for path in (ROOT / "tests" / "qemu").glob("test_*.py"))
+    names.sort(key=lambda name: LONGEST.index(name) if name in LONGEST else len(LONGEST))
+    return [*(Job("qemu", f"tests/qemu/{name}", [*given["qemu"], *rest]) for name in names), *made]
 
 
 def build_once(zerotier: Path | None, soak: bool) -> list[str]:
@@ -114,13 +88,22 @@ def main() -> int:
     if tiers != ["unit"]:
         given = prepared(options.zerotier, tiers, options.soak)
     chosen = ["-m", "soak" if options.soak else "not soak"]
-    results = [run_tier(tier, given[tier] + chosen + rest) for tier in tiers]
-    print("\nztgate tests")
-    for result in results:
-        print(result.line())
-    good = all(result.status == 0 for result in results)
+    return 0 if report(tiers, planned(tiers, given, [*chosen, *rest])) else 1
+
+
+def report(tiers: Sequence[str], work: Sequence[Job]) -> bool:
+    """Run the jobs, print what each said when it has ended, and the summary; whether all is well."""
+    results = []
+    print(f"{len(work)} jobs, {jobs.LANES} at a time; each one's log comes when it has ended", flush=True)
+    for job, result in jobs.run(work):
+        print(f"\n===== {job.path} ({result.seconds:.0f} s)", flush=True)
+        print(job.log.read_text(errors="replace"), flush=True)
+        results.append(result)
+    totals = [jobs.total(tier, results) for tier in tiers]
+    good = all(result.ok for result in totals)
+    print("\nztgate tests", *(result.line() for result in totals), sep="\n")
     print(f"  {'all passed' if good else 'NOT all passed'}")
-    return 0 if good else 1
+    return good
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """The virtual world for the tests that boot the image. It runs one gateway at a time."""
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,8 @@ def _fresh(work: Path) -> Path:
     """A directory of its own for this run; the last run's is left as evidence."""
     for number in range(1000):
         path = work.with_name(f"{work.name}-{number}")
-        if not path.exists():
+        with suppress(FileExistsError):  # other tests run at the same time
+            path.mkdir(parents=True)
             return path
     raise RuntimeError(f"remove {work.parent}")
 

@@ -21,10 +21,8 @@ NOTICED = 120
 @pytest.fixture(scope="module")
 def scene(world: World) -> Iterator[Scene]:
     """The demo's scene; its gateway is switched on by the first check."""
-    scene = Scene(world)
-    scene.set()
-    yield scene
-    scene.strike()
+    with Scene(world) as scene:
+        yield scene
 
 
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.name.replace(" ", "-"))

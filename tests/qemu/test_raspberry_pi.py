@@ -22,10 +22,8 @@ NOTICED = 120
 def scene(world: World, pi_image: Path) -> Iterator[Scene]:
     """The demo's scene with another image, to which a wireless adapter comes later."""
     attic = {"ssid": access_point.NAME, "password": access_point.PASSWORD, "country": "DE"}
-    scene = Scene(world, image=pi_image, sections={"wifi": attic}, spare=True)
-    scene.set()
-    yield scene
-    scene.strike()
+    with Scene(world, image=pi_image, sections={"wifi": attic}, spare=True) as scene:
+        yield scene
 
 
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.name.replace(" ", "-"))
