@@ -83,6 +83,15 @@ class Firewall:
 
 
 @dataclass(frozen=True)
+class Members:
+    """What members' scripts ask: URLs that show the caller's address, a name that shows its resolver's."""
+
+    check_ipv4: str
+    check_ipv6: str
+    check_resolver: str
+
+
+@dataclass(frozen=True)
 class Wifi:
     """A wireless network to be a member of; password is None for an open one, country may be ""."""
 
@@ -118,6 +127,7 @@ class Config:
     ipv4: IPv4
     ipv6: IPv6
     firewall: Firewall
+    members: Members
     wifi: Wifi | None
     ssh: Ssh
     zerotier: ZeroTier
@@ -208,6 +218,7 @@ def _contradictions(data: dict[str, Any], document: yamltext.Document) -> list[y
 
 def _build(data: dict[str, Any]) -> Config:
     gateway, ipv4, ipv6, firewall = data["gateway"], data["ipv4"], data["ipv6"], data["firewall"]
+    members = data["members"]
     allow = (formats.parse_allow(entry) for entry in firewall["allow"])
     return Config(
         network=data["network"].lower(),
@@ -220,6 +231,7 @@ def _build(data: dict[str, Any]) -> Config:
             int(ipv6["subnet"], 16),
         ),
         firewall=Firewall(firewall["inbound"], tuple(AllowRule(*rule) for rule in allow if rule)),
+        members=Members(members["check-ipv4"], members["check-ipv6"], members["check-resolver"]),
         wifi=_build_wifi(data["wifi"]),
         ssh=Ssh(tuple(key.strip() for key in data["ssh"]["authorized-keys"]), data["ssh"]["from"]),
         zerotier=ZeroTier(tuple(data["zerotier"]["moons"]), data["zerotier"]["planet"]),
