@@ -5,10 +5,10 @@
 
 import json
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parent.parent
+from builder.project import ROOT
+
 SCHEMA = ROOT / "firstboot" / "gateway.schema.json"
 PAGE = ROOT / "docs" / "configuration.md"
 

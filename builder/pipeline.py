@@ -19,6 +19,7 @@ from builder.errors import BuildError
 from builder.files import copy_sparse, replacing
 from builder.image import MIB, Image
 from builder.layout import template_context
+from builder.project import ROOT
 from builder.stages import Stage
 from builder.stages.base import BaseStage
 from builder.stages.boot_grub import BootGrubStage
@@ -31,7 +32,6 @@ from builder.stages.zerotier import ZerotierStage
 from builder.store import Store
 from builder.tarfiles import Entry
 
-ROOT = Path(__file__).resolve().parent.parent
 VERSION = "0.1.0"
 BAKED = "usr/share/ztgate/gateway.yaml"  # where `ztgate` looks for a configuration that came with the image
 # Of disk, by what boots it: a build from nothing takes about 1.7 GiB, mmdebstrap's own tree included; with a

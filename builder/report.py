@@ -7,7 +7,8 @@ import json
 from pathlib import Path
 
 from builder.image import MIB
-from builder.pipeline import ROOT, Result
+from builder.pipeline import Result
+from builder.project import ROOT
 
 
 def shown_path(path: Path) -> str:

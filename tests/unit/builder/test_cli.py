@@ -13,6 +13,7 @@ import pytest
 import build
 from builder import host, venv
 from builder.errors import BuildError
+from builder.verbs import Verb
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -109,7 +110,7 @@ def test_what_the_system_refuses(build_py: Run, monkeypatch: pytest.MonkeyPatch)
     def refuse(_: object) -> None:
         raise PermissionError(13, "Permission denied", "/root/x")
 
-    monkeypatch.setattr(build, "list_images", refuse)
+    monkeypatch.setattr(build, "VERBS", (Verb("list", "", refuse),))
     done = build_py("list")
     assert (done.status, done.stderr) == (1, "error: /root/x: Permission denied\n")
 
@@ -118,15 +119,16 @@ def test_control_c(build_py: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupt(_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(build, "list_images", interrupt)
+    monkeypatch.setattr(build, "VERBS", (Verb("list", "", interrupt),))
     done = build_py("list")
     assert done.status == 130
     assert "nothing half-written" in done.stderr
 
 
 def test_every_verb_can_be_asked_for_help(build_py: Run) -> None:
-    for verb in ("list", "describe", "build", "configure", "setup", "standin", "run"):
-        assert build_py(verb, "--help").status == 0
+    for verb in build.VERBS:
+        if verb.name != "demo":  # the lab's to answer
+            assert build_py(verb.name, "--help").status == 0
 
 
 def test_the_needs_are_known_by_verb() -> None:
