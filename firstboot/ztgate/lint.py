@@ -5,10 +5,9 @@ Where no other source is named, this was seen with zerotier-one 1.14.1 and its c
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Network, ip_address, ip_interface, ip_network
-from typing import Any
 
 from . import register
 from .controllers.base import Member
@@ -116,13 +115,15 @@ def _sixplane(case: Case) -> Iterator[Problem]:
 
 
 def _overlaps(case: Case) -> Iterator[Problem]:
+    ranges = [str(row.get("target", "")) for row in _rows(case, "routes") if not row.get("via")]
+    return overlapping(ranges, case.around)
+
+
+def overlapping(ranges: Iterable[str], around: Mapping[Target, str]) -> Iterator[Problem]:
     """Members' packets, or the replies to them, would leave by the wrong interface."""
-    for row in _rows(case, "routes"):
-        target = _net(str(row.get("target", "")))
-        if row.get("via") or target.prefixlen == 0:
-            continue
-        for other, interface in case.around.items():
-            if _overlap(target, other):
+    for target in map(_net, ranges):
+        for other, interface in around.items():
+            if target.prefixlen and _overlap(target, other):
                 yield (
                     f"its range {target} overlaps {other} on {interface} of this machine",
                     "give one of the two another range",
@@ -139,20 +140,6 @@ RULES: tuple[Callable[[Case], Iterator[Problem]], ...] = (
     _sixplane,
     _overlaps,
 )
-
-
-def around(rows: list[dict[str, Any]], own: str) -> dict[Target, str]:
-    """Networks that this machine reaches without the interface `own`, from rows of `ip -j route`."""
-    found: dict[Target, str] = {}
-    for row in rows:
-        text, interface = str(row.get("dst", "default")), str(row.get("dev", ""))
-        if text == "default" or interface in (own, "lo") or row.get("type") in ("multicast", "unreachable"):
-            continue
-        net = ip_network(text, strict=False)
-        # A VPN's halves of everything are a default route as well.
-        if net.prefixlen > 1 and not net.is_link_local and not net.is_multicast:
-            found[net] = interface
-    return found
 
 
 def _rows(case: Case, key: str) -> list[Settings]:

@@ -81,6 +81,7 @@ def reconcile(machine: Machine, found: Found, insist: bool = False) -> Outcome:
     ipv6 = way6.as_registered(ipv6, current)
     network = join_network.run(machine, config.network, IPv4Address(current.address))
     verify.kernel(machine, network)
+    verify.overlaps(machine, network, refuse=people is not None)
 
     ports = firewall.ports(machine.service.status())
     situation = situation.with_wan(wan).with_network(network, ipv6, ports)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from ipaddress import IPv4Network, IPv6Network
 from typing import Any
 
@@ -11,8 +10,9 @@ from ..actions import WriteMember
 from ..config import Config
 from ..controllers.base import Member
 from ..errors import ZtgateError
+from ..facts import around
 from ..machine import Machine
-from ..register import Target, Want
+from ..register import Want
 from ..state import State
 
 
@@ -52,7 +52,8 @@ def run(machine: Machine, config: Config, want: Want, wan: IPv4Network, state: S
     check_default_routes(before, want, ours, config.gateway.takeover)
     planned = {**before, **register.plan_ranges(before, want, wan)}
     address = register.choose_address(planned, want, members)
-    lint.check(lint.Case(planned, members, want, address, _around(machine, want.network)))
+    around_here = around.read(machine.run, derive.interface(want.network))
+    lint.check(lint.Case(planned, members, want, address, around_here))
     _note_member(machine, own)
 
     amend.network(machine, lambda now: register.plan_ranges(now, want, wan), "ranges and MTU of the network")
@@ -71,16 +72,6 @@ def run(machine: Machine, config: Config, want: Want, wan: IPv4Network, state: S
         subnet=str(want.subnet or ""),
         warnings=tuple(machine.warnings),
     )
-
-
-def _around(machine: Machine, network: str) -> dict[Target, str]:
-    """What this machine reaches otherwise than through the network."""
-    rows = [
-        row
-        for family in ("-4", "-6")
-        for row in json.loads(machine.run(("ip", "-j", family, "route", "show")))
-    ]
-    return lint.around(rows, derive.interface(network))
 
 
 def _note_member(machine: Machine, own: Member | None) -> None:

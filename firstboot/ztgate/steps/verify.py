@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from ipaddress import IPv4Interface, IPv6Interface, ip_address, ip_interface, ip_network
 from typing import Any
 
-from .. import standing
+from .. import lint, standing
 from ..actions import Action, Command
-from ..errors import WaitingError
+from ..errors import WaitingError, ZtgateError
+from ..facts import around
 from ..machine import Machine
 from ..register import Target
 from ..zerotier import Network
@@ -101,6 +102,19 @@ def kernel(machine: Machine, network: Network) -> None:
     machine.do(plan(network, found))
     for text in differences(network, found):
         machine.warn(text)
+
+
+def overlaps(machine: Machine, network: Network, *, refuse: bool) -> None:
+    """No range of the network is one of this machine's others too: it is refused, or a warning says so.
+
+    The WAN and the network's ranges may have changed since the controller was last looked at.
+    """
+    ranges = (target for target, via in network.routes if not via)
+    for text, hint in lint.overlapping(ranges, around.read(machine.run, network.interface)):
+        message = f"network {network.id}: {text}"
+        if refuse:
+            raise ZtgateError(message, hint)
+        machine.warn(f"{message}: {hint}")
 
 
 def announced(machine: Machine, identifier: str, routes: tuple[str, ...]) -> None:

@@ -1,5 +1,6 @@
 """controller.kind: none: what people are told to do, and that the gateway goes on when they have done it."""
 
+import json
 from dataclasses import replace
 from ipaddress import IPv4Address, IPv4Network, IPv6Network
 from pathlib import Path
@@ -188,6 +189,17 @@ def test_an_address_outside_the_network_is_refused(tmp_path: Path) -> None:
     controller.rows[NODE] = {"authorized": True}
     made = machine(tmp_path, controller, NONE + "gateway: {address: 10.9.0.1}\n")
     with pytest.raises(ZtgateError, match=r"10\.9\.0\.1 is outside the network's ranges"):
+        go(made)
+
+
+def test_a_range_that_the_wan_has_too_is_refused(tmp_path: Path) -> None:
+    """Before people are asked to send members here."""
+    controller = FakeController({"routes": [LAN]})
+    controller.rows[NODE] = {"authorized": True, "ipAssignments": ["10.66.0.7"]}
+    made = machine(tmp_path, controller, NONE)
+    rows = json.loads(tools(made).routes4)
+    tools(made).routes4 = json.dumps([*rows, {"dst": "10.66.0.0/16", "dev": "ens3"}])
+    with pytest.raises(ZtgateError, match=r"range 10\.66\.0\.0/24 overlaps 10\.66\.0\.0/16 on ens3"):
         go(made)
 
 

@@ -121,6 +121,16 @@ CHANGES = (
         registers=False,
     ),
     Change(
+        "the WAN's range, which is the network's now",
+        lambda gateway: gateway.tools(
+            '[{"dst":"default"', '[{"dst":"10.66.0.0/16","dev":"ens3"},{"dst":"default"'
+        ),
+        kept=('"ready"', "its range 10.66.0.0/24 overlaps 10.66.0.0/16 on ens3", "another range"),
+        discarded=('"ready"', "its range 10.66.0.0/24 overlaps 10.66.0.0/16 on ens3", "another range"),
+        asks=False,
+        registers=False,
+    ),
+    Change(
         "the network's LAN",
         lambda gateway: gateway.routes(LAN, {"target": "10.77.0.0/24", "via": None}),
         kept=('"ready"', '"address": "10.77.0.1"', "0.0.0.0/0 via 10.77.0.1"),

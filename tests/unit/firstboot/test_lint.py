@@ -8,6 +8,7 @@ import pytest
 from ztgate import lint
 from ztgate.controllers.base import Member
 from ztgate.errors import ZtgateError
+from ztgate.facts import around
 from ztgate.lint import Case
 from ztgate.register import Want
 
@@ -103,6 +104,6 @@ def test_what_is_around() -> None:
         {"dst": "ff00::/8", "dev": "eth0", "type": "multicast"},
         {"dst": "127.0.0.0/8", "dev": "lo"},
     ]
-    assert {str(net): dev for net, dev in lint.around(rows, "ztown").items()} == {
+    assert {str(net): dev for net, dev in around.parse(rows, "ztown").items()} == {
         "203.0.1.0/24": "eth0", "172.17.0.1/32": "docker0",
     }  # fmt: skip
