@@ -14,14 +14,21 @@ from builder.run import TOKEN
 from builder.verbs import (
     Verb,
     build,
+    clean,
+    completion,
     configure,
     describe,
     flash,
     list_images,
+    man,
     preauthorize,
     run_program,
     setup,
+    size,
+    why,
 )
+
+STATUSES = "exit status: 0 done, 1 an error that was named, 2 a wrong command line, 130 stopped by ^C."
 
 
 def main(argv: list[str]) -> int:
@@ -59,14 +66,15 @@ def from_system(error: OSError) -> BuildError:
 def parse(argv: list[str]) -> argparse.Namespace:
     """The command line; what comes after `demo` is the lab's to read."""
     own, lab = (argv[:1], argv[1:]) if argv[:1] == ["demo"] else (argv, [])
-    options = parser().parse_args(own)
-    options.arguments = lab
+    top = parser()
+    options = top.parse_args(own)
+    options.arguments, options.parser = lab, top
     return options
 
 
 def parser() -> argparse.ArgumentParser:
     """The command line."""
-    top = argparse.ArgumentParser(prog="./build.py", description=__doc__)
+    top = argparse.ArgumentParser(prog="./build.py", description=__doc__, epilog=STATUSES)
     verbs = top.add_subparsers(required=True, metavar="VERB")
     for verb in VERBS:
         sub = verbs.add_parser(verb.name, help=verb.help, description=verb.help)
@@ -99,6 +107,9 @@ VERBS = (
     list_images.VERB,
     describe.VERB,
     build.VERB,
+    why.VERB,
+    size.VERB,
+    clean.VERB,
     configure.VERB,
     preauthorize.VERB,
     flash.VERB,
@@ -106,6 +117,8 @@ VERBS = (
     # The lab is no business of the builder's, so its two verbs are here.
     Verb("standin", "build the lab's stand-in for ZeroTier and print its path", build_standin),
     Verb("demo", "boot the gateway in a virtual internet and show that it routes", run_demo),
+    completion.VERB,
+    man.VERB,
     run_program.VERB,
 )
 

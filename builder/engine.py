@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -25,8 +25,8 @@ class Observer(Protocol):
     def aside(self, stage: str, reason: str) -> None:
         """A stage that another one would have used is left out, for a reason."""
 
-    def started(self, stage: str, reason: str) -> None:
-        """A stage runs, for a reason."""
+    def started(self, stage: str, reason: str, expected: float | None) -> None:
+        """A stage runs, for a reason; the last one like it took the `expected` seconds."""
 
     def line(self, text: str) -> None:
         """A line of a running tool's output."""
@@ -47,7 +47,7 @@ class StageResult:
 
 
 def resume(
-    stages: list[Stage],
+    stages: Sequence[Stage],
     store: Store,
     observer: Observer,
     always: tuple[str, ...] = (),
@@ -84,6 +84,33 @@ def resume(
     return results, artifacts
 
 
+@dataclass(frozen=True)
+class Outlook:
+    """What a build would do about a stage, and why; artifact is None where it would run."""
+
+    name: str
+    artifact: Path | None
+    reason: str
+
+
+def look_ahead(
+    stages: Sequence[Stage], store: Store, aside: Mapping[str, str] | None = None
+) -> list[Outlook]:
+    """The same decisions as resume() makes, without doing anything."""
+    aside = aside or {}
+    ids: dict[str, str] = {}
+    found: list[Outlook] = []
+    for stage in stages:
+        inputs = _inputs(stage, ids)
+        ids[stage.name] = identity(stage.name, inputs)
+        artifact = None if stage.name in aside else store.find(stage.name, ids[stage.name])
+        reason = aside.get(stage.name) or (
+            f"made {store.age_days(artifact)} days ago" if artifact else store.why_missing(stage.name, inputs)
+        )
+        found.append(Outlook(stage.name, artifact, reason))
+    return found
+
+
 def _inputs(stage: Stage, ids: Mapping[str, str]) -> Inputs:
     """All that a stage depends on: its own inputs and the stages that it needs."""
     return {**stage.inputs(), **{f"stage {name}": ids[name] for name in stage.needs}}
@@ -105,7 +132,7 @@ def _one(
         artifacts[stage.name] = found
         return StageResult(stage.name, id_, "cached", f"nothing changed; made {days} days ago", 0.0)
     reason = "--fresh" if again else store.why_missing(stage.name, inputs)
-    observer.started(stage.name, reason)
+    observer.started(stage.name, reason, store.expected(stage.name, inputs))
     began = time.monotonic()
     with store.making(stage.name, id_, inputs) as directory:
         stage.run(Work(directory, artifacts, observer.line))

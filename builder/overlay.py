@@ -26,6 +26,12 @@ def collect(overlays: Path, names: Iterable[str], context: Mapping[str, Any]) ->
     return entries
 
 
+def paths(overlays: Path, names: Iterable[str]) -> set[str]:
+    """Where the files of the named overlays come to lie."""
+    files = ((tree, path) for tree in (overlays / name for name in names) for path in files_below(tree))
+    return {str(path.relative_to(tree)).removesuffix(".j2") for tree, path in files}
+
+
 def verify(overlays: Path, names: Iterable[str]) -> None:
     """Every overlay that a definition names is there."""
     for name in names:

@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from builder import foreign, gateway_config, imager, load, manifest, zerotier
-from builder.engine import Observer, StageResult, resume
+from builder.engine import Observer, Outlook, StageResult, resume
+from builder.engine import look_ahead as look
 from builder.errors import BuildError
 from builder.files import copy_sparse, replacing
 from builder.image import MIB, Image
@@ -92,6 +93,14 @@ def build(name: str, options: Options, observer: Observer) -> Result:
     seconds = round(time.monotonic() - began, 1)
     secret = options.config is not None
     return Result(image, path, listing, sha256, size, package, tuple(results), seconds, secret)
+
+
+def look_ahead(name: str, options: Options) -> list[Outlook]:
+    """What `build` would do, stage by stage."""
+    image = load.load(ROOT / "images", name)
+    store = Store(options.cache.resolve())
+    package = zerotier.obtain(options.zerotier, image.suite, image.architecture, store.root / "download")
+    return look(stages_for(image, package, options), store, left_out(image.architecture))
 
 
 def stages_for(image: Image, package: zerotier.Package, options: Options) -> list[Stage]:

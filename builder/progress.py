@@ -11,22 +11,27 @@ from rich.markup import escape
 from rich.spinner import Spinner
 from rich.text import Text
 
+from builder import run
+
 WIDTH = 10  # of the stages' names
 
 
 class Progress:
     """One line per stage: what runs and why, how long, what came from the cache. An Observer."""
 
-    def __init__(self, *, debug: bool = False) -> None:
-        self._console = Console(stderr=True, highlight=False)
+    def __init__(self, *, debug: bool = False, quiet: bool = False) -> None:
+        self._console = Console(stderr=True, highlight=False, quiet=quiet)
         self._debug = debug
         self._live = Live(console=self._console, refresh_per_second=8, transient=True)
         self._stage = ""
         self._reason = ""
+        self._expected: float | None = None
         self._began = 0.0
         self._last = ""
 
     def __enter__(self) -> Progress:
+        if self._debug:
+            run.watch(lambda command: self._print(f"[dim]  {self._stage} $ {escape(command)}[/]"))
         if self._console.is_terminal:
             self._live.start()
         return self
@@ -34,6 +39,7 @@ class Progress:
     def __exit__(
         self, kind: type[BaseException] | None, e: BaseException | None, tb: TracebackType | None
     ) -> None:
+        run.watch(None)
         if self._console.is_terminal:
             self._live.stop()
 
@@ -51,13 +57,15 @@ class Progress:
         """A stage that is left out."""
         self._print(f"[yellow]-[/] {stage:{WIDTH}} {escape(reason)}")
 
-    def started(self, stage: str, reason: str) -> None:
+    def started(self, stage: str, reason: str, expected: float | None) -> None:
         """A stage begins."""
         self._stage, self._reason, self._began, self._last = stage, reason, time.monotonic(), ""
+        self._expected = expected
         if self._console.is_terminal:
             self._live.update(Spinner("dots", self._running()))
         else:
-            self._print(f"  {stage:{WIDTH}} runs: {escape(reason)}")
+            about = f" (about {expected:.0f} s)" if expected else ""
+            self._print(f"  {stage:{WIDTH}} runs{about}: {escape(reason)}")
 
     def line(self, text: str) -> None:
         """A line of output: the last one is shown, with --debug every one stays."""
@@ -79,7 +87,7 @@ class Progress:
         seconds = int(time.monotonic() - self._began)
         text = Text.assemble(
             (f"{self._stage:{WIDTH}} ", "bold"),
-            f"{seconds} s  ",
+            f"{seconds} s of about {self._expected:.0f}  " if self._expected else f"{seconds} s  ",
             (self._reason, "dim"),
             "  ",
             (self._last, "dim"),

@@ -29,6 +29,23 @@ TAIL = 15  # lines of a failed tool's output that its error shows
 GRACE = 10.0  # seconds between SIGTERM and SIGKILL
 
 
+_watcher: Callable[[str], None] | None = None
+
+
+def watch(hook: Callable[[str], None] | None) -> None:
+    """Have each command line shown before it runs, as one can paste it into a shell; None ends that."""
+    global _watcher
+    _watcher = hook
+
+
+def pasteable(words: Sequence[str], env: Mapping[str, str] | None, cwd: Path | None) -> str:
+    """A command line for a shell, with what is set for it alone."""
+    there = [f"cd {shlex.quote(str(cwd))} &&"] if cwd else []
+    return " ".join(
+        [*there, *(f"{name}={shlex.quote(value)}" for name, value in (env or {}).items()), shlex.join(words)]
+    )
+
+
 class CommandError(BuildError):
     """A tool failed; the message has its command and its last lines."""
 
@@ -79,6 +96,8 @@ def run(
     `terminal` lends it our terminal, for sudo's password question. ^C ends the tool and all its children.
     """
     words = [os.fspath(a) for a in argv]
+    if _watcher:
+        _watcher(pasteable(words, env, cwd))
     process = _start(words, stdin is not None, clean_env(env), cwd, terminal)
     lines: deque[str] = deque()
     try:

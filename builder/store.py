@@ -17,6 +17,7 @@ from builder.inputs import Inputs, difference, distance
 
 KEPT = 3  # artifacts of one stage; older ones go after a build
 UNFINISHED = ".tmp-"
+SECONDS = "seconds"  # how long an artifact took to make
 
 
 @dataclass(frozen=True)
@@ -59,10 +60,18 @@ class Store:
 
     def why_missing(self, stage: str, inputs: Inputs) -> str:
         """What is different from the most similar artifact: other images have theirs of the same stage."""
-        kept = [json.loads((path / "inputs.json").read_text()) for path in self._artifacts(stage)]
-        if not kept:
-            return "nothing in the cache"
-        return difference(min(kept, key=lambda old: distance(old, inputs)), inputs)
+        similar = self._similar(stage, inputs)
+        return difference(_inputs_of(similar), inputs) if similar else "nothing in the cache"
+
+    def expected(self, stage: str, inputs: Inputs) -> float | None:
+        """Seconds that the most similar artifact took; None when there is none."""
+        similar = self._similar(stage, inputs)
+        took = similar / SECONDS if similar else None
+        return float(took.read_text()) if took and took.exists() else None
+
+    def _similar(self, stage: str, inputs: Inputs) -> Path | None:
+        kept = self._artifacts(stage)
+        return min(kept, key=lambda path: distance(_inputs_of(path), inputs), default=None)
 
     @contextlib.contextmanager
     def making(self, stage: str, id_: str, inputs: Inputs) -> Iterator[Path]:
@@ -71,8 +80,10 @@ class Store:
         work = self.root / stage / f"{UNFINISHED}{id_}"
         self._remove(work)
         work.mkdir(parents=True)
+        began = time.monotonic()
         try:
             yield work
+            (work / SECONDS).write_text(f"{time.monotonic() - began:.1f}")
             (work / "inputs.json").write_text(json.dumps(inputs, indent=1, sort_keys=True))
             self._remove(final)
             work.rename(final)
@@ -80,13 +91,17 @@ class Store:
             self._remove(work)
             raise
 
-    def prune(self, used: set[Path]) -> None:
-        """Forget the artifacts that have not been used for longest."""
+    def sizes(self) -> dict[str, int]:
+        """Bytes on the disk, by stage; what was downloaded counts as one, too."""
+        return {stage.name: _allocated(stage) for stage in sorted(self.root.iterdir()) if stage.is_dir()}
+
+    def prune(self, used: set[Path], kept: int = KEPT) -> None:
+        """Forget the artifacts of each stage that have not been used for longest."""
         for stage in self.root.iterdir() if self.root.is_dir() else ():
             if not stage.is_dir():
                 continue
             by_use = sorted(self._artifacts(stage.name), key=lambda p: p.stat().st_mtime, reverse=True)
-            for path in by_use[KEPT:]:
+            for path in by_use[kept:]:
                 if path not in used:
                     self._remove(path)
 
@@ -104,3 +119,14 @@ class Store:
             shutil.rmtree(path)
         except PermissionError as e:
             raise BuildError(f"{e.filename}: cannot be removed", f"sudo rm -r {path}") from None
+
+
+def _inputs_of(artifact: Path) -> Inputs:
+    inputs: Inputs = json.loads((artifact / "inputs.json").read_text())
+    return inputs
+
+
+def _allocated(tree: Path) -> int:
+    """What a tree takes, holes and second links left out."""
+    stats = {(s.st_dev, s.st_ino): s.st_blocks for s in (path.lstat() for path in tree.rglob("*"))}
+    return sum(stats.values()) * 512  # st_blocks counts in these, stat(2)

@@ -1,15 +1,20 @@
 """`build`: an image, with progress on stderr and the result on stdout."""
 
 import argparse
+import dataclasses
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from builder import host
 from builder.project import ROOT, say
 from builder.verbs import Verb
 
+if TYPE_CHECKING:
+    from builder import pipeline
 
-def arguments(parser: argparse.ArgumentParser) -> None:
-    """An image, and what goes into it."""
+
+def inputs(parser: argparse.ArgumentParser) -> None:
+    """What decides on the bytes, and the cache."""
     add = parser.add_argument
     add("image", metavar="IMAGE")
     add(
@@ -24,7 +29,6 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="a gateway.yaml to bake in; the image is then as secret as its token",
     )
-    add("--out", type=Path, default=ROOT / "out", metavar="DIR", help="where it goes (default: out)")
     add(
         "--cache",
         type=Path,
@@ -33,9 +37,29 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         help="finished stages (default: .cache)",
     )
     add("--mirror", default="", metavar="URL", help="a Debian mirror, also for the image's own updates")
+
+
+def options_of(options: argparse.Namespace) -> "pipeline.Options":
+    """The pipeline's options."""
+    from builder import pipeline
+
+    return pipeline.Options(options.zerotier, options.config, cache=options.cache, mirror=options.mirror)
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """An image, what goes into it, and where it goes."""
+    inputs(parser)
+    add = parser.add_argument
+    add("--out", type=Path, default=ROOT / "out", metavar="DIR", help="where it goes (default: out)")
     add("--fresh", action="store_true", help="bootstrap again, to take in Debian's updates")
+    shown = parser.add_mutually_exclusive_group()
+    shown.add_argument("--quiet", action="store_true", help="no progress: the result, or an error")
+    shown.add_argument(
+        "--debug",
+        action="store_true",
+        help="show each tool's command line and output",
+    )
     add("--json", action="store_true", help="the result on stdout, for machines")
-    add("--debug", action="store_true", help="show every line that the tools print")
 
 
 def run(options: argparse.Namespace) -> None:
@@ -44,10 +68,8 @@ def run(options: argparse.Namespace) -> None:
 
     load.load(ROOT / "images", options.image)  # a typing error is said before anything is installed
     host.ensure([host.BUILD], say)
-    wanted = pipeline.Options(
-        options.zerotier, options.config, options.out, options.cache, options.mirror, options.fresh
-    )
-    with progress.Progress(debug=options.debug) as shown:
+    wanted = dataclasses.replace(options_of(options), out=options.out, fresh=options.fresh)
+    with progress.Progress(debug=options.debug, quiet=options.quiet) as shown:
         result = pipeline.build(options.image, wanted, shown)
     print(report.as_json(result) if options.json else report.as_text(result))
 

@@ -203,3 +203,29 @@ def test_an_old_python(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(venv, "MINIMUM", (99, 0))
     with pytest.raises(BuildError, match=r"Python 99\.0 or newer is needed"):
         venv.ensure(tmp_path, print)
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh"])
+def test_completion_knows_verbs_and_images(build_py: Run, shell: str) -> None:
+    done = build_py("completion", shell)
+    assert done.status == 0
+    for word in ("preauthorize", "--zerotier", "vps-amd64", "rpi-arm64"):
+        assert word in done.stdout
+    if shell == "bash":
+        subprocess.run(["bash", "-n"], input=done.stdout, text=True, check=True)
+
+
+def test_the_manual_page_has_every_verb(build_py: Run) -> None:
+    page = build_py("man").stdout.replace("\\-", "-")
+    assert page.startswith(".TH ZTGATE-BUILD")
+    for verb in build.VERBS:
+        assert rf"\,{verb.name}\/" in page and verb.help[:20] in page
+    assert "130 stopped by ^C" in " ".join(page.split())
+
+
+def test_quiet_says_nothing_on_the_way(build_py: Run, tmp_path: Path) -> None:
+    done = build_py(
+        "build", "vps-amd64", "--quiet", "--zerotier", "/no.deb", "--cache", tmp_path, "--out", tmp_path
+    )
+    assert done.status == 1
+    assert done.stderr.startswith("error: ")

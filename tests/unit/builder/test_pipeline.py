@@ -32,7 +32,7 @@ class Seen:
     def aside(self, stage: str, reason: str) -> None:
         self.events.append(f"aside {stage}: {reason}")
 
-    def started(self, stage: str, reason: str) -> None:
+    def started(self, stage: str, reason: str, expected: float | None) -> None:
         self.events.append(f"ran {stage}: {reason}")
 
     def line(self, text: str) -> None:

@@ -1,0 +1,51 @@
+"""`clean`: how large the cache is, and what of it is thrown away."""
+
+import argparse
+import json
+from pathlib import Path
+
+from builder.errors import BuildError
+from builder.project import ROOT, say
+from builder.verbs import Verb
+
+MIB = 1 << 20
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """How much stays."""
+    add = parser.add_argument
+    add(
+        "--keep",
+        type=int,
+        metavar="N",
+        help="keep N artifacts of each stage, those used last; without it nothing goes",
+    )
+    add(
+        "--cache", type=Path, default=ROOT / ".cache", metavar="DIR", help="finished stages (default: .cache)"
+    )
+    add("--json", action="store_true", help="for machines")
+
+
+def run(options: argparse.Namespace) -> None:
+    """Prune if asked to, and show what is there."""
+    from builder.store import Store
+
+    if options.keep is not None and options.keep < 0:
+        raise BuildError(f"--keep {options.keep}: a number from 0 on is needed", "./build.py clean --keep 5")
+    store = Store(options.cache.resolve())
+    if not store.root.is_dir():
+        raise BuildError(f"{options.cache}: there is no cache", "a build makes one")
+    if options.keep is not None:
+        with store.locked(lambda: say("waiting: a build uses the cache")):
+            before = sum(store.sizes().values())
+            store.prune(set(), options.keep)
+        say(f"{(before - sum(store.sizes().values())) // MIB} MiB are free again")
+    sizes = store.sizes()
+    if options.json:
+        print(json.dumps(sizes))
+        return
+    for name, size in [*sizes.items(), ("together", sum(sizes.values()))]:
+        print(f"{name:10} {size / MIB:8.1f} MiB")
+
+
+VERB = Verb("clean", "how large the cache is; with --keep, throw the oldest away", run, arguments)
