@@ -27,6 +27,8 @@ CONFIG: dict[str, tuple[str, type]] = {
 }
 POOLS = {4: "v4IpAssignmentPools", 6: "v6IpAssignmentPools"}
 ASSIGNMENTS = {4: "ipv4Assignments", 6: "ipv6Assignments"}
+# Not there for what has never happened. So they tell a member that was put out from one that has only asked.
+TIMES = ("lastAuthorizedTime", "lastDeauthorizedTime")
 MEMBER: dict[str, type] = {
     "name": str,
     "description": str,
@@ -118,6 +120,7 @@ def member(stored: Json, description: str) -> Json:
         "description": description,
         "deviceId": stored["id"],
         "identity": stored.get("identity", ""),
+        **{key: time(stored[key]) for key in TIMES if stored.get(key)},
         "lastModified": time(stored["creationTime"]),
         "lastSeen": {},
         "name": stored.get("name", ""),

@@ -8,8 +8,10 @@ import logging
 import os
 import resource
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from . import __version__
 from .errors import ZtgateError
@@ -36,7 +38,7 @@ def parser() -> argparse.ArgumentParser:
         "withdraw", help="make the network what it was before this gateway came, and leave it"
     )
     withdraw.add_argument("--dry-run", action="store_true", help="show what would be done, do nothing")
-    for verb in (register, withdraw):
+    for verb in (register, withdraw, *_member_verbs(verbs)):
         verb.add_argument(
             "--token-file", metavar="FILE", help="the controller's API token, or - for standard input"
         )
@@ -48,6 +50,23 @@ def parser() -> argparse.ArgumentParser:
     doctor.add_argument("--json", action="store_true", help="for programs")
     verbs.add_parser("version", help="print the version")
     return top
+
+
+def _member_verbs(verbs: Any) -> tuple[argparse.ArgumentParser, ...]:
+    """Who is a member of the network."""
+    members = verbs.add_parser("members", help="who is in the network, and who waits to be let in")
+    members.add_argument("--json", action="store_true", help="for programs")
+    authorize = verbs.add_parser("authorize", help="let a member in")
+    authorize.add_argument("--name", default="", help="what it is called at the controller")
+    deauthorize = verbs.add_parser("deauthorize", help="put a member out")
+    for verb in (authorize, deauthorize):
+        verb.add_argument("node", metavar="NODE", help="its node id, 10 hexadecimal digits")
+    enrol = verbs.add_parser("enrol", help="for a while, let in who asks for the first time")
+    enrol.add_argument("--for", dest="duration", default="10m", metavar="TIME", help="90s, 10m, 1h (10m)")
+    enrol.add_argument("--count", default="1", metavar="N", help="how many members at most (1)")
+    enrol.add_argument("--name-prefix", default="", metavar="P", help="call them P-1, P-2 and so on")
+    enrol.add_argument("node", nargs="*", metavar="NODE", help="let in too, although it was known before")
+    return members, authorize, deauthorize, enrol
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -76,6 +95,8 @@ def _run(options: argparse.Namespace) -> int:
         raise ZtgateError("this needs root", "sudo ztgate " + options.verb)
     if options.verb in ("apply", "plan", "register", "withdraw", "wifi"):
         return _work(machine, options)
+    if options.verb in ("members", "authorize", "deauthorize", "enrol"):
+        return _members(machine, options)
     if options.verb == "doctor":
         from .doctor import chain, verdict
 
@@ -83,11 +104,37 @@ def _run(options: argparse.Namespace) -> int:
         shown = json.dumps(verdict.as_json(verdicts), indent=1) + "\n" if options.json else None
         print(shown or verdict.text(verdicts), end="")
         return 0 if all(each.ok for each in verdicts) else 1
-    from . import report
+    from . import enrol, report
 
-    status = report.read(machine)
+    status = report.read(machine) | enrol.shown(machine.paths, machine.clock)
     print(json.dumps(status, indent=1) if options.json else report.text(status), end="")
     return 0 if status.get("state") == "ready" else 1
+
+
+def _members(machine: Machine, options: argparse.Namespace) -> int:
+    """The verbs for members; what was typed is looked at before anything else."""
+    from . import admit, enrol, members
+
+    if options.verb == "members":
+        found = members.listing(machine, _token(options))
+        print(members.as_json(found) if options.json else members.text(found, time.time()), end="")
+        return 0
+    if options.verb == "enrol":
+        prefix = options.name_prefix
+        window = enrol.Window(
+            enrol.duration(options.duration),
+            enrol.number(options.count),
+            prefix and admit.name_of(prefix, "--name-prefix", enrol.LONGEST_PREFIX),
+            frozenset(map(admit.node_id, options.node)),
+        )
+        return enrol.run(machine, window, _token(options))
+    node = admit.node_id(options.node)
+    if options.verb == "authorize":
+        name = options.name and admit.name_of(options.name, "--name")
+        admit.authorize(machine, node, name, _token(options))
+    else:
+        admit.deauthorize(machine, node, _token(options))
+    return 0
 
 
 def _work(machine: Machine, options: argparse.Namespace) -> int:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from . import config, store, textfile
 from .config import Config
-from .errors import WaitingError
+from .errors import WaitingError, ZtgateError
 from .paths import Paths
+from .secret import Secret
 
 NAME = "gateway.yaml"
 _PLACEHOLDER = config.PLACEHOLDER.encode()
@@ -69,3 +70,13 @@ def _load(content: bytes, text: str, path: Path, paths: Paths) -> Config:
     if not validated:
         store.write(mark, digest.encode())
     return loaded
+
+
+def with_token(found: Found, token: Secret | None) -> Found:
+    """The configuration with a given token in the place of its own."""
+    if token is None:
+        return found
+    if found.config.controller.kind == "none":
+        raise ZtgateError("controller.kind is none: no token is needed", "leave out --token-file")
+    controller = replace(found.config.controller, token=token)
+    return replace(found, config=replace(found.config, controller=controller))

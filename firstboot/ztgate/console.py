@@ -26,6 +26,15 @@ class Console:
         if store.read_text(self.last) == text:
             return
         store.write(self.last, text.encode())
+        self._show(text)
+
+    def announce(self, line: str) -> None:
+        """Show something that has happened; how it stands, which say() has shown, is still so."""
+        text = f"ztgate: {' '.join(line.split())}"
+        log.info("%s", text)
+        self._show(text)
+
+    def _show(self, text: str) -> None:
         for device in self._devices():
             try:
                 _print(device, text)

@@ -17,6 +17,10 @@ IDENTITY = re.compile(r"[0-9a-f]{10}:0:[0-9a-f]{128}:[0-9a-f]{128}")
 WORLD_ID = re.compile(r"[0-9a-fA-F]{10}")
 ALLOW = re.compile(r"(tcp|udp)/([0-9]{1,5})(?:-([0-9]{1,5}))?")
 
+# gateway.name in gateway.schema.json; other members are named like it.
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._-]{0,63}")
+NODE = re.compile(r"[0-9a-fA-F]{10}")
+
 
 def is_ipv4(text: str) -> bool:
     """Whether text is an IPv4 address that a host can have."""

@@ -12,6 +12,7 @@ from . import __version__, by_hand, store
 from .machine import Machine
 from .members_subnet import NAT66, NONE
 from .reconcile import Outcome
+from .wait import in_words
 
 log = logging.getLogger("ztgate")
 
@@ -75,6 +76,9 @@ def text(status: dict[str, Any]) -> str:
     else:
         todo = (f"{number}. {words}" for number, words in enumerate(status.get("todo", ()), 1))
         lines += _block("to do at the controller, by the names of ZeroTier Central's page:", todo)
+    if window := status.get("enrol"):
+        left = f"{in_words(window['seconds_left'])} more, members left: {window['members_left']}"
+        lines.append(f"enrol window: open for {left}")
     about = "or in a shell on the machine of a self-hosted controller (needs curl and jq):"
     lines += _block(about, status.get("commands", ()))
     about = "or on a computer that has the builder, with an API token in that gateway.yaml:"

@@ -7,11 +7,9 @@ import logging
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import replace
 
 from . import configfile, reconcile, report, state, store
 from . import withdraw as leaving
-from .configfile import Found
 from .controllers.open import open_controller
 from .errors import WaitingError, ZtgateError
 from .machine import Machine
@@ -33,7 +31,7 @@ def apply(machine: Machine, *, once: bool, token: Secret | None = None, again: b
 
     def round_() -> None:
         _mount_fat(machine)
-        found = _with_token(configfile.find(machine.paths), token)
+        found = configfile.with_token(configfile.find(machine.paths), token)
         left = state.load(machine.paths).withdrawn
         if left == found.config.network and token is None and not again:
             report.withdrawn(machine, left)
@@ -51,7 +49,7 @@ def withdraw(machine: Machine, *, token: Secret | None = None) -> int:
     """Undo at the controller what this gateway did there; the exit status."""
 
     def round_() -> None:
-        config = _with_token(configfile.find(machine.paths), token).config
+        config = configfile.with_token(configfile.find(machine.paths), token).config
         before = state.load(machine.paths)
         machine.network_id = config.network
         if config.controller.kind == "none":
@@ -66,15 +64,6 @@ def withdraw(machine: Machine, *, token: Secret | None = None) -> int:
             report.withdrawn(machine, config.network)
 
     return _until_done(machine, round_, once=True)
-
-
-def _with_token(found: Found, token: Secret | None) -> Found:
-    if token is None:
-        return found
-    if found.config.controller.kind == "none":
-        raise ZtgateError("controller.kind is none: no token is needed", "leave out --token-file")
-    controller = replace(found.config.controller, token=token)
-    return replace(found, config=replace(found.config, controller=controller))
 
 
 def _until_done(machine: Machine, round_: Callable[[], None], *, once: bool) -> int:

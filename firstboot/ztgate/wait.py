@@ -37,6 +37,13 @@ class SystemClock:
         time.sleep(seconds)
 
 
+def in_words(seconds: float) -> str:
+    """A duration for people: 1 h 30 min, 10 min, 45 s."""
+    whole = round(seconds)
+    parts = ((whole // 3600, "h"), (whole % 3600 // 60, "min"), (whole % 60, "s"))
+    return " ".join(f"{value} {unit}" for value, unit in parts if value) or "0 s"
+
+
 class TooSlow(Exception):
     """The time for something is up."""
 

@@ -27,11 +27,22 @@ class Network:
 
 @dataclass(frozen=True)
 class Member:
-    """A member's settings as they are at the controller (MEMBER_KEYS only)."""
+    """A member's settings as they are at the controller (MEMBER_KEYS only).
+
+    refused: it does not only wait, but was put out or rejected. seen: Unix time of its last word, 0.0 if that
+    is not known.
+    """
 
     node: str
     name: str
     settings: dict[str, Any] = field(default_factory=dict)
+    refused: bool = False
+    seen: float = 0.0
+
+    @property
+    def authorized(self) -> bool:
+        """Whether the controller lets it in."""
+        return bool(self.settings.get("authorized"))
 
     @property
     def addresses(self) -> tuple[str, ...]:

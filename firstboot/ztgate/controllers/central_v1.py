@@ -96,7 +96,8 @@ class CentralV1:
         node = str(row.get("nodeId") or str(row.get("id") or "").split("-")[-1])
         if not node:
             raise shapes.wrong(host, what, "its id is missing")
-        config = row.get("config")
-        settings = pick(shapes.mapping(host, what, {} if config is None else config), MEMBER_KEYS)
+        config = shapes.mapping(host, what, {} if row.get("config") is None else row["config"])
+        settings = pick(config, MEMBER_KEYS)
         shapes.member(host, settings)
-        return Member(node, str(row.get("name") or ""), settings)
+        refused = not settings.get("authorized") and shapes.moment(config.get("lastDeauthorizedTime")) > 0
+        return Member(node, str(row.get("name") or ""), settings, refused, shapes.moment(row.get("lastSeen")))

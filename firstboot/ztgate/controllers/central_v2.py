@@ -7,6 +7,9 @@ is added unauthorized, and authorized by a call of its own. Lists have no pages;
 lists. Errors are {"message"}, with "code" and "details" for 400; there is no 404. It does not tell what
 permissions are called, so /user/check-permissions cannot be asked.
 
+A member's status is authorized, rejected, or not_authorized, which is said both of one that has asked and of
+one that was put out; only the latter has a lastDeauthorizedTime.
+
 From others' clients only, and so read but never written: objects inside {"network"} or {"member"}; lists
 under "items", "members", "devices" or "data"; `nodeId` for `deviceId`; a status that begins with
 MEMBER_STATUS_; 404.
@@ -197,7 +200,9 @@ def _member(data: Data) -> Member:
     node = str(row.get("deviceId") or row.get("nodeId") or "").lower()
     if len(node) != 10:
         raise ZtgateError("new Central lists a member without a node id", "is controller.url right?")
-    return Member(node, str(row.get("name") or ""), found)
+    put_out = status == "not_authorized" and shapes.moment(row.get("lastDeauthorizedTime")) > 0
+    seen = shapes.moment(row.get("lastSeenTime"))
+    return Member(node, str(row.get("name") or ""), found, put_out or status == "rejected", seen)
 
 
 def _inside(data: Any, key: str) -> Data:

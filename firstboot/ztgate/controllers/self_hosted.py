@@ -96,4 +96,6 @@ class SelfHosted:
             raise shapes.wrong(host, what, "its id is missing")
         settings = pick(row, MEMBER_KEYS)
         shapes.member(host, settings)
-        return Member(str(row["id"]), str(row.get("name") or ""), settings)
+        # A member that only asks has 0 there (EmbeddedNetworkController.cpp and DB.cpp, 1.14.1).
+        refused = not settings.get("authorized") and shapes.moment(row.get("lastDeauthorizedTime")) > 0
+        return Member(str(row["id"]), str(row.get("name") or ""), settings, refused)

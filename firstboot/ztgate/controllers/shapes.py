@@ -7,6 +7,7 @@ stands for what is not there: servers written in Go say so of empty lists.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from datetime import datetime
 from ipaddress import ip_address, ip_network
 from typing import Any
 
@@ -51,6 +52,16 @@ def network(host: str, settings: Mapping[str, Any]) -> None:
 def member(host: str, settings: Mapping[str, Any]) -> None:
     """A member's settings (base.MEMBER_KEYS)."""
     _check(host, "a member", settings, _MEMBER)
+
+
+def moment(value: Any) -> float:
+    """Unix time of milliseconds or of RFC 3339 text; 0.0 for never, however that is put."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        return max(0.0, value / 1000)
+    try:
+        return max(0.0, datetime.fromisoformat(value).timestamp())
+    except (TypeError, ValueError, OverflowError, OSError):
+        return 0.0
 
 
 def _check(host: str, what: str, settings: Mapping[str, Any], checks: Mapping[str, Check]) -> None:
