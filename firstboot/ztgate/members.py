@@ -1,4 +1,4 @@
-"""`ztgate members`: who is in the network and who waits: what the controller says, and what is seen from here."""
+"""`ztgate members`: who is in the network and who waits, as the controller says, and as seen from here."""
 
 from __future__ import annotations
 
@@ -77,12 +77,11 @@ def listing(machine: Machine, token: Secret | None) -> Listing:
     node, network = machine.service.node(), machine.service.network(config.network)
     neighbours, mac = _neighbours(machine, network), network.mac if network else ""
     seen = sights(machine.service.peer_rows(), neighbours, mac, node, time.time())
-    if not seen.get(
-        config.network[:10], Sight()
-    ).addresses:  # the controller's node, which is seldom a member
-        seen.pop(config.network[:10], None)
-    own = [*network.addresses4, *network.addresses6] if network else []
-    seen[node] = Sight(addresses=tuple(str(each.ip) for each in own))
+    host = config.network[:10]  # the controller's node is a peer, and seldom a member
+    if host in seen and not seen[host].addresses:
+        del seen[host]
+    own = (*network.addresses4, *network.addresses6) if network else ()
+    seen[node] = Sight(addresses=tuple(str(each).partition("/")[0] for each in own))
     return Listing(config.network, not note, note, rows(members, seen, node, asked=not note))
 
 

@@ -1,4 +1,4 @@
-"""Three nodes of the daemon under test in namespaces, for test_zerotier.py.
+"""Nodes of the daemon under test in namespaces, as test_zerotier.py has them:
 
     moon ---+
     gw   ---+--- router (the internet, 203.0.9.9)
@@ -29,22 +29,23 @@ PATIENCE = 25.0  # seconds; the real daemon asks again every 5 and looks at its 
 
 
 class World:
-    """Three nodes on three links, one of them root and controller."""
+    """Nodes on a link each, one of them root and controller."""
 
-    def __init__(self, deb: Path, work: Path) -> None:
+    def __init__(self, deb: Path, work: Path, names: tuple[str, ...] = NAMES) -> None:
         package = Package.unpack(deb, work / "tree")
         self.router = Namespace("router", work).create()
         self.router.forward()
         self.router.address("lo", f"{INTERNET}/32")
-        self.hosts = {name: Namespace(name, work).create() for name in NAMES}
+        self.hosts = {name: Namespace(name, work).create() for name in names}
         for number, (name, host) in enumerate(self.hosts.items(), 1):
             wire(self.router, f"to-{name}", host, "eth0")
             self.router.address(f"to-{name}", f"203.0.{number}.1/24", f"2600:db8:0:{number}::1/64")
             host.address("eth0", f"203.0.{number}.10/24", f"2600:db8:0:{number}::10/64")
             host.routes([f"203.0.{number}.1", f"2600:db8:0:{number}::1"])
-        self.router.run("ip", "route", "add", "10.66.0.0/24", "via", "203.0.2.10")
-        self.hosts["gw"].forward()
-        self.hosts["cl"].run("sysctl", "-qw", "net.ipv4.conf.all.rp_filter=2")
+        if names == NAMES:
+            self.router.run("ip", "route", "add", "10.66.0.0/24", "via", "203.0.2.10")
+            self.hosts["gw"].forward()
+            self.hosts["cl"].run("sysctl", "-qw", "net.ipv4.conf.all.rp_filter=2")
         self.nodes = {name: Node(host, package, work / f"home-{name}") for name, host in self.hosts.items()}
         self.moon = make_moon(self.nodes["moon"], ["203.0.1.10/9993", "2600:db8:0:1::10/9993"], work / "moon")
         for node in self.nodes.values():

@@ -3,6 +3,7 @@
 The controller is the stand-in's, in this process; the doors are the lab's; the gateway's tools are pretended.
 """
 
+import functools
 import ipaddress
 import json
 from collections.abc import Callable, Iterator
@@ -12,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ztgate import report, service
+from ztgate import admit, enrol, members, report, service
 from ztgate.machine import Machine
 from ztgate.secret import Secret
 
@@ -22,7 +23,15 @@ from lab.central_upstream import Upstream
 from lab.central_v2 import CentralV2
 from lab.httpd import HttpServer
 from lab.standin.zerotier_one_standin.minihttp import Request
-from tests.unit.firstboot.support import NETWORK, NODE, TOKEN, FakeController, FakeService, machine
+from tests.unit.firstboot.support import (
+    NETWORK,
+    NODE,
+    TOKEN,
+    FakeClock,
+    FakeController,
+    FakeService,
+    machine,
+)
 from tests.unit.standin.conftest import Service
 
 Json = dict[str, Any]
@@ -224,3 +233,75 @@ def test_a_token_that_may_not_delete_members_does_not_begin_to_withdraw(
         assert service.withdraw(made, token=Secret(TOKEN)) == service.FAILED
         assert report.read(made)["reason"].endswith("not delete members")
     assert snapshot(standin) == before
+
+
+WAITED = "54f03b7f07"  # of MEMBERS; it waits when the window opens
+NEW = [f"aa00000{number:03d}" for number in range(6)]
+
+
+def _authorized(standin: Service) -> set[str]:
+    return {node for node, member in _members(standin).items() if member["authorized"]}
+
+
+def _ask(standin: Service, node: str, *decisions: bool) -> None:
+    """A node asks to be let in, and its owner decides about it."""
+    path = f"/controller/network/{NETWORK}/member/{node}"
+    for body in ({}, *({"authorized": decision} for decision in decisions)):
+        standin.json("POST", path, body)
+
+
+@pytest.mark.parametrize("kind", DOORS)
+def test_a_window_lets_in_who_asks_for_the_first_time(
+    kind: str, standin: Service, certificate: tls.Certificate, tmp_path: Path
+) -> None:
+    first, rejected, second, theirs, third, late = NEW
+    # Seconds, who asks, and what its owner decides at that moment.
+    events: list[tuple[int, str, tuple[bool, ...]]] = [
+        (12, first, ()),
+        (33, rejected, (True, False)),
+        (34, WAITED, ()),
+        (54, second, ()),
+        (55, theirs, (True,)),
+        (75, first, (False,)),
+        (76, theirs, (False,)),
+        (96, third, ()),
+        (97, late, ()),
+    ]
+    before = _authorized(standin)
+    with gateway(kind, standin, certificate, tmp_path / "root") as made:
+        assert isinstance(made.clock, FakeClock)
+        start = made.clock.now()
+        for seconds, node, decisions in events:
+            made.clock.at[start + seconds] = functools.partial(_ask, standin, node, *decisions)
+        assert enrol.run(made, enrol.Window(600, 3, "guest"), None) == 0
+        assert made.clock.now() < start + 120, "closed when it was full"
+        names = {row.node: row.name for row in members.listing(made, None).members}
+    assert _authorized(standin) - before == {second, third}, "the first one was put out again by its owner"
+    assert before <= _authorized(standin)
+    assert [names[node] for node in NEW] == ["guest-1", "", "guest-2", "", "guest-3", ""]
+
+
+@pytest.mark.parametrize("kind", DOORS)
+def test_one_member_in_and_out(
+    kind: str, standin: Service, certificate: tls.Certificate, tmp_path: Path
+) -> None:
+    before, unknown = snapshot(standin), NEW[0]
+    with gateway(kind, standin, certificate, tmp_path / "root") as made:
+        for node in (WAITED, unknown):
+            admit.authorize(made, node, "tablet", None)
+            assert node in _authorized(standin)
+        again = snapshot(standin)
+        admit.authorize(made, WAITED, "", None)
+        assert snapshot(standin) == again
+        admit.deauthorize(made, WAITED, None)
+        shown = {row.node: (row.state, row.name) for row in members.listing(made, None).members}
+        assert shown[WAITED] == ("put out", "tablet")
+        assert shown[unknown] == ("authorized", "tablet")
+        assert shown["54f03b7f0e"][0] == "waiting"
+        admit.authorize(made, WAITED, "", None)
+        # What was decided about members is their owner's: leaving does not undo it.
+        assert service.apply(made, once=True) == service.READY
+        given = standin.token if kind == "self-hosted" else TOKEN
+        assert service.withdraw(made, token=Secret(given)) == service.READY
+    assert json.loads(snapshot(standin))[0] == json.loads(before)[0]
+    assert {WAITED, unknown} <= _authorized(standin)
