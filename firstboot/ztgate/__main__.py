@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from . import __version__
-from .errors import ZtgateError
+from .errors import ZtgateError, in_words
 from .machine import Machine
 from .secret import Secret
 
@@ -96,7 +96,10 @@ def _run(options: argparse.Namespace) -> int:
     if options.verb in ("apply", "plan", "register", "withdraw", "wifi"):
         return _work(machine, options)
     if options.verb in ("members", "authorize", "deauthorize", "enrol"):
-        return _members(machine, options)
+        try:
+            return _members(machine, options)
+        except Exception as error:
+            raise in_words(error) from None
     if options.verb == "doctor":
         from .doctor import chain, verdict
 

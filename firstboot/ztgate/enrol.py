@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from . import admit, amend, store
+from . import admit, amend, errors, store
 from .calls import UnavailableError
 from .controllers.base import Member
 from .errors import ZtgateError
@@ -121,6 +121,8 @@ def run(machine: Machine, window: Window, token: Secret | None) -> int:
                 closed, status = watch.keep(), 0
         except KeyboardInterrupt as stop:
             closed, status = "it was ended", stop.status if isinstance(stop, Stopped) else 130
+        except Exception as error:
+            closed, status = errors.in_words(error).message, 1
         finally:
             _file(machine.paths).unlink(missing_ok=True)
         watch.close(closed)

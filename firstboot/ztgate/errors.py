@@ -2,6 +2,13 @@
 
 from __future__ import annotations
 
+import logging
+import traceback
+
+from .secret import hidden
+
+log = logging.getLogger("ztgate")
+
 
 class ZtgateError(Exception):
     """A definite failure: what is wrong, and what to do about it."""
@@ -14,3 +21,15 @@ class ZtgateError(Exception):
 
 class WaitingError(ZtgateError):
     """Something that may pass by itself: the reason is shown and the run begins again."""
+
+
+def in_words(error: Exception) -> ZtgateError:
+    """Whatever ended something early, as an error for people."""
+    if isinstance(error, ZtgateError):
+        return error
+    if isinstance(error, OSError):
+        return ZtgateError(f"{error.filename or 'system'}: {error.strerror}", "df -h; dmesg")
+    # What it says was written by somebody else, who may have looked at the token.
+    log.error("this should not have happened\n%s", hidden("".join(traceback.format_exception(error))))
+    what = hidden(f"{type(error).__name__}: {error}")
+    return ZtgateError(f"unexpected: {what}", "journalctl -u ztgate shows where")

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import fcntl
 import logging
-import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
 from . import configfile, reconcile, report, state, store
 from . import withdraw as leaving
 from .controllers.open import open_controller
-from .errors import WaitingError, ZtgateError
+from .errors import WaitingError, ZtgateError, in_words
 from .machine import Machine
-from .secret import Secret, hidden
+from .secret import Secret
 from .steps import check_clock
 from .steps import wifi as steps_wifi
 from .wait import pauses
@@ -93,15 +92,8 @@ def _ended(round_: Callable[[], None]) -> ZtgateError | None:
     """What ended a round early, in words; None for one that came to its end."""
     try:
         round_()
-    except ZtgateError as error:
-        return error
-    except OSError as error:
-        return ZtgateError(f"{error.filename or 'system'}: {error.strerror}", "df -h; dmesg")
     except Exception as error:
-        # What it says was written by somebody else, who may have looked at the token.
-        log.error("this should not have happened\n%s", hidden("".join(traceback.format_exception(error))))
-        what = hidden(f"{type(error).__name__}: {error}")
-        return ZtgateError(f"unexpected: {what}", "journalctl -u ztgate shows where")
+        return in_words(error)
     return None
 
 

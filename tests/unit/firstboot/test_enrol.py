@@ -310,6 +310,16 @@ def test_a_controller_that_fails_at_first_opens_no_window(made: Machine, desk: D
     assert not enrol.shown(made.paths, made.clock)
 
 
+def test_what_nobody_foresaw_closes_it(made: Machine, desk: Desk, at: At, said: Said) -> None:
+    def broken(_: str) -> dict[str, Member]:
+        raise KeyError(f"authorization: {TOKEN}")
+
+    at(7, lambda: setattr(desk, "members", broken))
+    assert enrol.run(made, Window(600, 1), Secret(TOKEN)) == 1
+    assert said()[-1].startswith("closed, unexpected: KeyError")
+    assert TOKEN not in "".join(said())
+
+
 def test_it_asks_seldom(made: Machine, desk: Desk) -> None:
     for seconds, most in ((600, 70), (enrol.LONGEST, enrol.MOST_LOOKS + 10)):
         desk.calls = 0
