@@ -24,6 +24,7 @@ from builder.verbs import (
     preauthorize,
     run_program,
     setup,
+    shell,
     size,
     why,
 )
@@ -109,6 +110,7 @@ VERBS = (
     build.VERB,
     why.VERB,
     size.VERB,
+    shell.VERB,
     clean.VERB,
     configure.VERB,
     preauthorize.VERB,

@@ -103,6 +103,21 @@ def look_ahead(name: str, options: Options) -> list[Outlook]:
     return look(stages_for(image, package, options), store, left_out(image.architecture))
 
 
+def artifacts_of(name: str, out: Path, cache: Path) -> dict[str, Path]:
+    """What the cache still has of the image that was built last, by stage.
+
+    Raises:
+        BuildError: it was not built, or the root file system is gone from the cache.
+    """
+    listing = out / f"{name}.manifest.json"
+    ids = json.loads(listing.read_text())["stages"] if listing.exists() else {}
+    found = {stage: cache / stage / id_ for stage, id_ in ids.items() if (cache / stage / id_).is_dir()}
+    if "rootfs" not in found:
+        what = "the cache has forgotten" if ids else "there is no build of"
+        raise BuildError(f"{what} {name}", f"./build.py build {name}")
+    return found
+
+
 def stages_for(image: Image, package: zerotier.Package, options: Options) -> list[Stage]:
     """The stages of an image, in the order in which they run."""
     epoch = source_date(image)

@@ -116,6 +116,23 @@ def run(
     return output
 
 
+def interactive(argv: Sequence[Arg]) -> int:
+    """Lend a program our terminal until it ends; its exit status, as a shell counts it."""
+    words = [os.fspath(a) for a in argv]
+    env = {**clean_env(), "TERM": os.environ.get("TERM", "dumb")}
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # ^C is for what runs inside
+    try:
+        with subprocess.Popen(words, env=env, preexec_fn=_hear_control_c) as process:
+            status = process.wait()
+    finally:
+        signal.signal(signal.SIGINT, before)
+    return 128 - status if status < 0 else status
+
+
+def _hear_control_c() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @contextmanager
 def streamed(argv: Sequence[Arg]) -> Iterator[IO[bytes]]:
     """A tool's standard output while it runs, when that is too much to keep; its messages are lost.

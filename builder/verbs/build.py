@@ -13,10 +13,17 @@ if TYPE_CHECKING:
     from builder import pipeline
 
 
-def inputs(parser: argparse.ArgumentParser) -> None:
-    """What decides on the bytes, and the cache."""
-    add = parser.add_argument
+def place(parser: argparse.ArgumentParser) -> None:
+    """Which image, where it goes, and where the cache is."""
+    add, out, cache = parser.add_argument, ROOT / "out", ROOT / ".cache"
     add("image", metavar="IMAGE")
+    add("--out", type=Path, default=out, metavar="DIR", help="where it goes (default: out)")
+    add("--cache", type=Path, default=cache, metavar="DIR", help="finished stages (default: .cache)")
+
+
+def inputs(parser: argparse.ArgumentParser) -> None:
+    """What decides on the bytes."""
+    add = parser.add_argument
     add(
         "--zerotier",
         type=Path,
@@ -29,13 +36,6 @@ def inputs(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="a gateway.yaml to bake in; the image is then as secret as its token",
     )
-    add(
-        "--cache",
-        type=Path,
-        default=ROOT / ".cache",
-        metavar="DIR",
-        help="finished stages (default: .cache)",
-    )
     add("--mirror", default="", metavar="URL", help="a Debian mirror, also for the image's own updates")
 
 
@@ -43,14 +43,14 @@ def options_of(options: argparse.Namespace) -> "pipeline.Options":
     """The pipeline's options."""
     from builder import pipeline
 
-    return pipeline.Options(options.zerotier, options.config, cache=options.cache, mirror=options.mirror)
+    return pipeline.Options(options.zerotier, options.config, options.out, options.cache, options.mirror)
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """An image, what goes into it, and where it goes."""
+    place(parser)
     inputs(parser)
     add = parser.add_argument
-    add("--out", type=Path, default=ROOT / "out", metavar="DIR", help="where it goes (default: out)")
     add("--fresh", action="store_true", help="bootstrap again, to take in Debian's updates")
     shown = parser.add_mutually_exclusive_group()
     shown.add_argument("--quiet", action="store_true", help="no progress: the result, or an error")
@@ -68,7 +68,7 @@ def run(options: argparse.Namespace) -> None:
 
     load.load(ROOT / "images", options.image)  # a typing error is said before anything is installed
     host.ensure([host.BUILD], say)
-    wanted = dataclasses.replace(options_of(options), out=options.out, fresh=options.fresh)
+    wanted = dataclasses.replace(options_of(options), fresh=options.fresh)
     with progress.Progress(debug=options.debug, quiet=options.quiet) as shown:
         result = pipeline.build(options.image, wanted, shown)
     print(report.as_json(result) if options.json else report.as_text(result))

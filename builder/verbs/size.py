@@ -4,16 +4,14 @@ import argparse
 import dataclasses
 import json
 
-from builder import host
-from builder.errors import BuildError
-from builder.project import ROOT, say
+from builder.project import ROOT
 from builder.verbs import Verb
-from builder.verbs.build import inputs, options_of
+from builder.verbs.build import place
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    """As for `build`, which has made it."""
-    inputs(parser)
+    """Which one, and where."""
+    place(parser)
     parser.add_argument("--json", action="store_true", help="for machines")
 
 
@@ -22,12 +20,10 @@ def run(options: argparse.Namespace) -> None:
     from builder import load, overlay, pipeline, sizes
 
     image = load.load(ROOT / "images", options.image)
-    host.ensure([host.BUILD], say)
-    artifacts = {one.name: one.artifact for one in pipeline.look_ahead(options.image, options_of(options))}
-    rootfs = artifacts["rootfs"]
-    if rootfs is None:
-        raise BuildError(f"{image.name} is not built as it is now", f"./build.py build {image.name}")
-    found = sizes.of_image(rootfs / "rootfs.tar", overlay.paths(ROOT / "overlays", image.overlays))
+    artifacts = pipeline.artifacts_of(image.name, options.out, options.cache)
+    found = sizes.of_image(
+        artifacts["rootfs"] / "rootfs.tar", overlay.paths(ROOT / "overlays", image.overlays)
+    )
     print(json.dumps([dataclasses.asdict(one) for one in found]) if options.json else sizes.text(found))
 
 

@@ -7,11 +7,12 @@ import json
 from builder import host
 from builder.project import ROOT, say
 from builder.verbs import Verb
-from builder.verbs.build import inputs, options_of
+from builder.verbs.build import inputs, options_of, place
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """As for `build`, which it foretells."""
+    place(parser)
     inputs(parser)
     parser.add_argument("--json", action="store_true", help="for machines")
 
