@@ -1,7 +1,8 @@
-"""What join.ps1 may call, with the parameters it may use: from Microsoft's reference, for PowerShell 5.1 and 7.
+"""What join.ps1 may call, with the parameters it may use, from Microsoft's reference.
 
-https://learn.microsoft.com/powershell/module/ has a page for each; the firewall's are in netsecurity, routes
-and MTU in nettcpip, DNS in dnsclient, adapters in netadapter, the rest in microsoft.powershell.*.
+https://learn.microsoft.com/powershell/module/ has a page for each, for 5.1 and 7: the firewall's are in
+netsecurity, routes and MTU in nettcpip, DNS in dnsclient, adapters in netadapter, the rest in
+microsoft.powershell.*.
 """
 
 COMMON = {"ErrorAction"}

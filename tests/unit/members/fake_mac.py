@@ -6,7 +6,7 @@ script's sequence of commands, not macOS.
 
 It is started some thousand times in a run of the tests, so it imports little.
 """
-# ruff: noqa: PTH
+# ruff: noqa: PTH104, PTH119, PTH120, PTH123
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ import sys
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
 
@@ -108,7 +109,8 @@ def route(words: list[str]) -> int:
 
 
 def blocked() -> bool:
-    return bool(STATE["pf"]["tokens"]) and "block return out quick all" in "".join(STATE["pf"]["rules"].values())
+    rules = "".join(STATE["pf"]["rules"].values())
+    return bool(STATE["pf"]["tokens"]) and "block return out quick all" in rules
 
 
 def curl(words: list[str]) -> int:
@@ -135,7 +137,8 @@ def dscacheutil(words: list[str]) -> int:
 
 def scutil(_: list[str]) -> int:
     print(
-        f"DNS configuration\n\nresolver #1\n  nameserver[0] : {nameserver()}\n  flags    : Request A records\n\n"
+        f"DNS configuration\n\nresolver #1\n  nameserver[0] : {nameserver()}\n"
+        "  flags    : Request A records\n\n"
         "resolver #2\n  domain   : local\n  options  : mdns\n\nDNS configuration (for scoped queries)\n\n"
         "resolver #1\n  nameserver[0] : 192.168.1.1\n  if_index : 4 (en0)"
     )
@@ -212,7 +215,7 @@ def sleep(words: list[str]) -> int:
     return 0
 
 
-PROGRAMS = {
+PROGRAMS: dict[str, Callable[[list[str]], int]] = {
     "zerotier-cli": zerotier_cli,
     "route": route,
     "curl": curl,
@@ -237,9 +240,9 @@ def main(name: str, words: list[str]) -> int:
     status = PROGRAMS[name](words)
     changes = bool(CHANGES & set(words)) and "-n" not in words
     STATE["left"] -= changes
-    with open(f"{HOME}/state.new", "w") as file:
+    with open(f"{HOME}/state.{os.getpid()}", "w") as file:
         json.dump(STATE, file)
-    os.rename(f"{HOME}/state.new", f"{HOME}/state.json")
+    os.rename(f"{HOME}/state.{os.getpid()}", f"{HOME}/state.json")
     if changes and STATE["left"] == 0:
         sys.stdout.flush()
         os.killpg(os.getpgrp(), 9)

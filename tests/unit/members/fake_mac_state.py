@@ -32,7 +32,11 @@ def fresh() -> dict[str, Any]:
         "dns": True,
         "path": 1500,
         "answer": "ADDRESS",
-        "services": {"Wi-Fi": [], "USB 10/100/1000 LAN": ["192.168.1.1", "9.9.9.9"], "Thunderbolt Bridge": []},
+        "services": {
+            "Wi-Fi": [],
+            "USB 10/100/1000 LAN": ["192.168.1.1", "9.9.9.9"],
+            "Thunderbolt Bridge": [],
+        },
         "pf": {"rules": {}, "tokens": [], "given": 0},
         "jobs": [],
         "left": 0,  # changes until the script is killed
