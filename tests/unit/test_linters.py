@@ -27,7 +27,8 @@ def shell_scripts() -> list[str]:
 
 
 def is_shell(path: Path) -> bool:
-    if path.is_symlink() or not path.is_file():
+    # A template is read as what it makes: tests/unit/members/test_shell.py.
+    if path.is_symlink() or not path.is_file() or path.suffix == ".j2":
         return False
     with path.open("rb") as file:
         return file.readline(40).rstrip() in {b"#!/bin/sh", b"#!/bin/bash"}
