@@ -14,12 +14,13 @@ from builder.run import CommandError, run, which
 
 @dataclass(frozen=True)
 class Need:
-    """A program, or with a / in it a file."""
+    """A program, or with a / in it a file. service: a server that its package would start, and is not to."""
 
     tool: str
     package: str
     why: str
     verbs: tuple[str, ...]
+    service: str = ""
 
     def missing(self) -> bool:
         """Whether this machine lacks it."""
@@ -50,6 +51,8 @@ NEEDS = (
     Need("ip", "iproute2", "the virtual internet", PLAYING),
     Need("sysctl", "procps", "the virtual internet's routers", PLAYING),
     Need("dnsmasq", "dnsmasq-base", "its DHCP, DNS and router advertisements", PLAYING),
+    Need("knotd", "knot", "its root name servers", PLAYING, "knot.service"),
+    Need("kdig", "knot-dnsutils", "asks them, and the gateway's resolver", PLAYING),
     Need("curl", "curl", "asks its web servers", PLAYING),
     Need("ping", "iputils-ping", "asks from outside", PLAYING),
     Need("ssh", "openssh-client", "looks into the gateway", PLAYING),
@@ -58,6 +61,7 @@ NEEDS = (
     Need("sfdisk", "fdisk", "looks at its partitions", PLAYING),
     Need("nft", "nftables", "tries the firewall's rules", (TEST,)),
     Need("ndppd", "ndppd", "tries the IPv6 proxy", (TEST,)),
+    Need("unbound", "unbound", "tries the resolver", (TEST,), "unbound.service"),
     Need("tcpdump", "tcpdump", "looks at packets", (TEST,)),
     Need("jq", "jq", "tries the commands for a self-hosted controller", (TEST,)),
     Need("cpio", "cpio", "looks into the initrd", (TEST,)),
@@ -102,6 +106,10 @@ def install(needs: Iterable[Need], say: Callable[[str], None]) -> None:
         raise BuildError(f"missing: {reasons}", f"sudo {' '.join(apt)}")
     say(f"installing {reasons}")
     try:
+        services = sorted({need.service for need in needs if need.service})
+        if services and which("systemctl") is not None:
+            say(f"{', '.join(services)}: masked, so that none runs on this computer (systemctl unmask)")
+            run([*prefix, "systemctl", "mask", *services])
         run([*prefix, "apt-get", "update", "-q"], terminal=True)
         run([*prefix, *apt, "-q"], terminal=True)
     except CommandError as e:

@@ -15,13 +15,13 @@ from builder.errors import BuildError
 # isort: split
 # gateway_config has told Python where the appliance's side is.
 from ztgate import config as ztgate_config
-from ztgate import derive, formats, register
+from ztgate import derive, formats, register, tell
 from ztgate.controllers.open import open_controller
 from ztgate.errors import ZtgateError
 from ztgate.machine import Machine
 from ztgate.paths import Paths
 from ztgate.state import State
-from ztgate.steps import publish, register_gateway
+from ztgate.steps import publish, publish_dns, register_gateway
 from ztgate.zerotier import Network, Service
 
 # Nothing: what the gateway's WAN will be is not known here.
@@ -101,6 +101,12 @@ def _register(machine: Machine, order: Order) -> State:
     if subnet:
         vias[register.DEFAULT6] = str(want.rfc4193)
     publish.run(machine, vias)
+    if config.dns and config.dns.domain:
+        servers = (state.address, *([str(want.rfc4193)] if subnet else []))
+        ours = [state.address, str(want.rfc4193)]
+        kept = publish_dns.run(machine, config.dns.domain, servers, ours, takeover=config.gateway.takeover)
+        if kept:
+            machine.warn(f"{tell.THEIR_DNS}: {kept}; it stays, unless gateway.takeover is true")
     return state
 
 

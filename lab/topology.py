@@ -38,8 +38,55 @@ INTERNET = _site("internet", 2)
 CONTROLLER = _site("controller", 3)
 HOMES = {name: _site(name, 4 + n) for n, name in enumerate(("laptop", "phone", "stranger"))}
 
-# Addresses that the internet owns besides: two that the gateway pings to prove that it gets out.
-ANYCAST = ("9.9.9.9/32", "2620:fe::fe/128")
+# The real root servers' addresses, a to m, so that a resolver's own root hints lead to the lab's root.
+# Source: https://www.internic.net/domain/named.root (2024).
+ROOT_SERVERS = (
+    ("198.41.0.4", "2001:503:ba3e::2:30"),
+    ("170.247.170.2", "2801:1b8:10::b"),
+    ("192.33.4.12", "2001:500:2::c"),
+    ("199.7.91.13", "2001:500:2d::d"),
+    ("192.203.230.10", "2001:500:a8::e"),
+    ("192.5.5.241", "2001:500:2f::f"),
+    ("192.112.36.4", "2001:500:12::d0d"),
+    ("198.97.190.53", "2001:500:1::53"),
+    ("192.36.148.17", "2001:7fe::53"),
+    ("192.58.128.30", "2001:503:c27::2:30"),
+    ("193.0.14.129", "2001:7fd::1"),
+    ("199.7.83.42", "2001:500:9f::42"),
+    ("202.12.27.33", "2001:dc3::35"),
+)
+# What the internet owns besides: two addresses that the gateway pings to prove its way out, and the roots.
+ANYCAST = (
+    "9.9.9.9/32",
+    "2620:fe::fe/128",
+    *(address for ipv4, ipv6 in ROOT_SERVERS for address in (f"{ipv4}/32", f"{ipv6}/128")),
+)
+
+
+@dataclass(frozen=True)
+class Zone:
+    """A part of the domain name space that the internet host serves, with its records as in a zone file.
+
+    bogus: signed, but the zone above has another key's digest. whoami: its one name has the asker's address.
+    """
+
+    name: str
+    records: tuple[str, ...] = ()
+    signed: bool = True
+    bogus: bool = False
+    whoami: bool = False
+
+
+# Names that a real gateway asks for: all that it has to be told of the lab is the trust anchor.
+SIGNED_NAME, BOGUS_NAME, WHOAMI_NAME = "example.com.", "dnssec-failed.org.", "whoami.akamai.net."
+HERE = (f"@ 300 A {INTERNET.ipv4.ip}", f"@ 300 AAAA {INTERNET.ipv6.ip}")
+ZONES = (
+    Zone("."),
+    Zone(SIGNED_NAME, (*HERE, f"www 300 A {INTERNET.ipv4.ip}")),
+    Zone(BOGUS_NAME, HERE, bogus=True),
+    # Not signed, as its real owner's is not.
+    Zone(WHOAMI_NAME, signed=False, whoami=True),
+)
 
 WAN_ROUTER = ("203.0.1.1/24", "2600:db8:0:1::1/64")
 WAN_IPV4 = "203.0.1.10"

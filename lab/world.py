@@ -21,6 +21,7 @@ from lab.controller import Controller
 from lab.isp import WAN, Isp
 from lab.machine import Machine, Shell, key_pair
 from lab.member import Member
+from lab.names import Names
 from lab.qemu import Options
 from lab.retry import NotYet, retry
 from lab.zerotier import Node, Package
@@ -52,6 +53,8 @@ NEEDED = (
     "sysctl",
     "ssh",
     "dpkg-deb",
+    "knotd",
+    "kdig",
     "qemu-img",
     "qemu-system-x86_64",
 )
@@ -90,6 +93,8 @@ class World:
         for address in topology.ANYCAST:
             via = topology.INTERNET.ipv6.ip if ":" in address else topology.INTERNET.ipv4.ip
             self.isp.host.run("ip", "route", "add", address, "via", str(via))
+        self.names = Names(self.internet, self.work / "names")
+        self.names.start()
         self.internet.start("echo", sys.executable, "-m", "lab.echo", "--port", str(ECHO_PORT))
         host = self.isp.connect(topology.CONTROLLER, self.logs)
         self.controller = Controller(host, self.package, self.work / "controller")
@@ -124,6 +129,7 @@ class World:
             },
             "ssh": {"authorized-keys": [self.public_key], "from": "wan"},
             "zerotier": {"moons": [base64.b64encode(self.controller.moon.read_bytes()).decode()]},
+            "dns": {"trust-anchors": [self.names.trust_anchor]},
         }
         for name, values in sections.items():
             config[name] = {**config.get(name, {}), **values}

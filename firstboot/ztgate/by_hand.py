@@ -33,6 +33,7 @@ class Want:
     subnet: members' /80, or None; old_subnet: theirs from before; nat66: they send from RFC 4193 addresses.
     insist6: without IPv6 it is not ready.
     works6: False once IPv6 was tried and does not work, so that nobody is sent here over it.
+    domain: of the network's DNS setting, or ""; takeover: somebody else's is replaced.
     """
 
     network: str
@@ -44,6 +45,8 @@ class Want:
     nat66: bool = False
     insist6: bool = False
     works6: bool = True
+    domain: str = ""
+    takeover: bool = False
 
     @property
     def rfc4193(self) -> IPv6Address:
@@ -111,6 +114,8 @@ def to_withdraw(want: Want, seen: Network | None) -> tuple[Item, ...]:
     """What to remove, default routes first: a member's address that lost its range would become a /0."""
     routes = default_routes(want, seen) if seen else ()
     found = [_without_route(ip_network(text.split(" ")[0]), text.split(" ")[-1], True) for text in routes]
+    if seen and _is_ours(want, seen):
+        found.append(_without_dns(seen.dns[0], needed=True))
     if seen and want.old_subnet and _has_range(seen, want.old_subnet):
         found.append(_without_range(want.old_subnet))
     words = f"Members: deauthorize {want.node}, then delete it"
@@ -218,6 +223,23 @@ def _old_range(want: Want, seen: Network | None) -> Iterator[Item]:
         yield _without_range(old)
 
 
+def _dns(want: Want, seen: Network | None) -> Iterator[Item]:
+    """Who sees to members' names. A gateway works without, so nothing waits for it."""
+    domain, servers = seen.dns if seen else ("", ())
+    ours = seen is not None and _is_ours(want, seen)
+    if ours and not want.domain:
+        yield _without_dns(domain)
+    if not want.domain or (servers and not ours and not want.takeover):
+        return
+    own = str(address(want, seen) or "") if seen else ""
+    wanted = [own or "that address", *([str(want.rfc4193)] if want.subnet or want.nat66 else [])]
+    if (domain, list(servers)) != (want.domain, wanted):
+        words = f"DNS: Search Domain {want.domain}, Server Address {' and '.join(wanted)}"
+        setting = f'{{dns: {{domain: "{want.domain}", servers: {json.dumps(wanted)}}}}}'
+        short = f"have names of {want.domain} looked up here"
+        yield Item(short, words, f"edit '' '{setting}'" if own else "", needed=False)
+
+
 RULES: tuple[Callable[[Want, Network | None], Iterator[Item]], ...] = (
     _authorize,
     _range,
@@ -226,6 +248,7 @@ RULES: tuple[Callable[[Want, Network | None], Iterator[Item]], ...] = (
     _range6,
     _assignment6,
     _default6,
+    _dns,
     _old_range,
 )
 
@@ -250,6 +273,19 @@ def _without_route(target: Target, via: str, needed: bool) -> Item:
     )
     command = f"edit '' '{{routes: [.routes[] | select(.target != \"{target}\")]}}'"
     return Item(f"delete the route {target} via {via}", words, command, needed)
+
+
+def _is_ours(want: Want, seen: Network) -> bool:
+    """Whether the network's DNS setting leads to addresses of this gateway, and to no others."""
+    ipv4, ipv6 = ({str(each.ip) for each in seen.addresses4}, {str(each.ip) for each in seen.addresses6})
+    own = ipv4 | ipv6 | {str(want.rfc4193)}
+    return bool(seen.dns[1]) and {str(ip_address(text)) for text in seen.dns[1]} <= own
+
+
+def _without_dns(domain: str, *, needed: bool = False) -> Item:
+    command = "edit '' '{dns: {domain: \"\", servers: []}}'"
+    words = f"DNS: remove the Search Domain {domain} and its Server Addresses"
+    return Item(f"stop names of {domain} from being looked up here", words, command, needed)
 
 
 def _without_range(old: IPv6Network) -> Item:

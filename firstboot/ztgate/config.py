@@ -92,6 +92,19 @@ class Members:
 
 
 @dataclass(frozen=True)
+class Dns:
+    """The resolver for members, None in Config without one. domain: what the network is told, or "".
+
+    upstream: recursive, wan, or "" for the resolvers of `forward`. anchors: (zone, data) of DS records.
+    """
+
+    domain: str
+    upstream: str
+    forward: tuple[str, ...] = ()
+    anchors: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True)
 class Wifi:
     """A wireless network to be a member of; password is None for an open one, country may be ""."""
 
@@ -127,6 +140,7 @@ class Config:
     ipv4: IPv4
     ipv6: IPv6
     firewall: Firewall
+    dns: Dns | None
     members: Members
     wifi: Wifi | None
     ssh: Ssh
@@ -231,6 +245,7 @@ def _build(data: dict[str, Any]) -> Config:
             int(ipv6["subnet"], 16),
         ),
         firewall=Firewall(firewall["inbound"], tuple(AllowRule(*rule) for rule in allow if rule)),
+        dns=_build_dns(data["dns"]),
         members=Members(members["check-ipv4"], members["check-ipv6"], members["check-resolver"]),
         wifi=_build_wifi(data["wifi"]),
         ssh=Ssh(tuple(key.strip() for key in data["ssh"]["authorized-keys"]), data["ssh"]["from"]),
@@ -274,6 +289,20 @@ def _kind(url: str) -> str:
 def _token(text: str | None) -> Secret | None:
     """A token that is one; where one was discarded there is none."""
     return None if text is None or DISCARDED.fullmatch(text) else Secret(text)
+
+
+def _build_dns(data: dict[str, Any]) -> Dns | None:
+    if not data["enabled"]:
+        return None
+    given = data["upstream"]
+    addresses = () if given in ("recursive", "wan") else [given] if isinstance(given, str) else given
+    anchors = (formats.parse_ds(text) for text in data["trust-anchors"])
+    return Dns(
+        domain=(data["domain"] or "").lower(),
+        upstream="" if addresses else given,
+        forward=tuple(str(ipaddress.ip_address(text)) for text in addresses),
+        anchors=tuple(anchor for anchor in anchors if anchor),
+    )
 
 
 def _build_wifi(data: dict[str, Any]) -> Wifi | None:

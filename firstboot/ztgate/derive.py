@@ -38,6 +38,12 @@ def subnet_of(prefix: IPv6Network, group: int) -> IPv6Network:
     return IPv6Network((int(prefix.network_address) | group << 48, 80))
 
 
+def node_of(lladdr: str, own_lladdr: str, own: str) -> str:
+    """The node that has a MAC address: in one network, both differ from ours by the same bits."""
+    theirs, ours = (int(text.replace(":", ""), 16) & 0xFFFFFFFFFF for text in (lladdr, own_lladdr))
+    return f"{theirs ^ ours ^ int(own, 16):010x}"
+
+
 def lan(network: str, taken: list[IPv4Network]) -> IPv4Network:
     """A /24 of 10.0.0.0/8 for a network that has none: always the same one, clear of those in use."""
     number = int(network, 16)

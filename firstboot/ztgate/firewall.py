@@ -62,6 +62,7 @@ def inputs(config: Config, situation: Situation) -> dict[str, Any]:
     return {
         **asdict(situation),
         "ssh": config.ssh.source,
+        "dns": config.dns is not None,
         "inbound": config.firewall.inbound,
         "allow": [asdict(rule) for rule in config.firewall.allow],
         "source": str(config.ipv4.source or ""),

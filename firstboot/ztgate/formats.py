@@ -15,6 +15,17 @@ SSH_KEY = re.compile(
 # What `zerotier-idtool generate` writes: address, type, public key, private key.
 IDENTITY = re.compile(r"[0-9a-f]{10}:0:[0-9a-f]{128}:[0-9a-f]{128}")
 WORLD_ID = re.compile(r"[0-9a-fA-F]{10}")
+# RFC 1123's host names; ZeroTier's controller copies a domain into 128 bytes unchecked (1.14.1,
+# controller/EmbeddedNetworkController.cpp).
+_LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
+DOMAIN = re.compile(rf"(?=.{{1,127}}\Z){_LABEL}(?:\.{_LABEL})*")
+DS = re.compile(
+    r"(?P<zone>\.|(?:[A-Za-z0-9_-]{1,63}\.)*[A-Za-z0-9_-]{1,63}\.?)\s+(?:[0-9]{1,10}\s+)?(?:IN\s+)?DS\s+"
+    r"(?P<tag>[0-9]{1,5})\s+(?P<algorithm>[0-9]{1,3})\s+(?P<kind>[124])\s+(?P<digest>[0-9A-Fa-f\s]+)",
+    re.IGNORECASE,
+)
+# Hexadecimal digits of a DS record's digest by its type: SHA-1, SHA-256 and SHA-384 (RFC 4034, 4509, 6605).
+DIGESTS = {"1": 40, "2": 64, "4": 96}
 ALLOW = re.compile(r"(tcp|udp)/([0-9]{1,5})(?:-([0-9]{1,5}))?")
 
 # gateway.name in gateway.schema.json; other members are named like it.
@@ -78,11 +89,41 @@ def is_ssid(text: str) -> bool:
     return 0 < len(text.encode()) <= 32
 
 
+def is_ip(text: str) -> bool:
+    """Whether text is an address that a resolver can have."""
+    try:
+        address = ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return "%" not in text and not (address.is_multicast or address.is_unspecified or address.is_loopback)
+
+
+def is_domain(text: str) -> bool:
+    """Whether text can be the domain of members' names; multicast DNS has taken .local (RFC 6762)."""
+    return DOMAIN.fullmatch(text) is not None and text.lower().split(".")[-1] != "local"
+
+
+def parse_ds(text: str) -> tuple[str, str] | None:
+    """A DS record as (zone with its last dot, data); None when it is none."""
+    found = DS.fullmatch(text.strip())
+    digest = "".join(found["digest"].split()).upper() if found else ""
+    if not found or len(digest) != DIGESTS[found["kind"]]:
+        return None
+    if int(found["tag"]) > 65535 or int(found["algorithm"]) > 255:
+        return None
+    zone = found["zone"].lower().rstrip(".") + "."
+    return zone, f"{int(found['tag'])} {int(found['algorithm'])} {found['kind']} {digest}"
+
+
 CHECKS: dict[str, Callable[[str], bool]] = {
     "ipv4": is_ipv4,
     "ipv4-or-auto": lambda text: text == "auto" or is_ipv4(text),
     "ipv6-prefix-or-auto": lambda text: text == "auto" or is_ipv6_prefix(text),
     "allow-rule": lambda text: parse_allow(text) is not None,
+    "ip": is_ip,
+    "domain": is_domain,
+    "dns-upstream": lambda text: text in ("recursive", "wan") or is_ip(text),
+    "ds-record": lambda text: parse_ds(text) is not None,
     "ssh-key": is_ssh_key,
     "ssid": is_ssid,
     "moon": is_moon,

@@ -14,6 +14,7 @@ from ipaddress import ip_address, ip_network
 from typing import Any
 
 from . import store
+from .controllers.base import NO_DNS
 from .paths import Paths
 
 Settings = dict[str, Any]
@@ -60,7 +61,10 @@ def note(ledger: Ledger, before: Settings, changes: Settings) -> Ledger:
     added, removed, values = deepcopy(ledger.added), deepcopy(ledger.removed), deepcopy(ledger.values)
     for key, wanted in changes.items():
         if key not in LISTS:
-            first = values[key][0] if key in values else before.get(key)
+            found = before.get(key)
+            if key == "dns" and _alike(found, NO_DNS):
+                found = NO_DNS
+            first = values[key][0] if key in values else found
             values[key] = [first, wanted]
             continue
         old = list(before.get(key) or [])
@@ -115,9 +119,10 @@ def ranges(ledger: Ledger) -> list[Any]:
 
 
 def _alike(one: Any, other: Any) -> bool:
-    """Whether two values say the same: a switch that is not there is off."""
-    if isinstance(one, dict) and isinstance(other, dict):
-        return all(bool(one.get(key)) == bool(other.get(key)) for key in {*one, *other})
+    """Whether two values say the same: a switch that is not there is off, and what is empty is not there."""
+    if isinstance(one, dict) or isinstance(other, dict):
+        one, other = one or {}, other or {}
+        return all((one.get(key) or None) == (other.get(key) or None) for key in {*one, *other})
     return bool(one == other)
 
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Network, ip_address, ip_interface, ip_network
 
-from . import register
+from . import formats, register
 from .controllers.base import Member
 from .errors import ZtgateError
 from .register import Settings, Target, Want
@@ -17,6 +17,9 @@ from .register import Settings, Target, Want
 MTU = range(
     1280, 2801
 )  # bytes; ZeroTierOne node/ZeroTierOne.h: ZT_MIN_MTU, ZT_MAX_MTU is 10000, default 2800
+
+
+DNS_SERVERS = 4  # include/ZeroTierOne.h: ZT_MAX_DNS_SERVERS
 
 
 @dataclass(frozen=True)
@@ -128,6 +131,18 @@ def overlapping(ranges: Iterable[str], around: Mapping[Target, str]) -> Iterator
                     f"its range {target} overlaps {other} on {interface} of this machine",
                     "give one of the two another range",
                 )
+
+
+def dns(domain: str, servers: tuple[str, ...]) -> None:
+    """What a controller would write beyond the end of its fields, or leave out.
+
+    Raises:
+        ZtgateError: one of the two.
+    """
+    if not formats.is_domain(domain):
+        raise ZtgateError(f"`{domain}` cannot be the network's domain", "set another dns.domain")
+    if len(servers) > DNS_SERVERS:
+        raise ZtgateError(f"the network takes no more than {DNS_SERVERS} DNS servers", "this is a bug")
 
 
 RULES: tuple[Callable[[Case], Iterator[Problem]], ...] = (

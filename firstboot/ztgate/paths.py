@@ -32,6 +32,12 @@ class Paths:
 
         self.run_dir = root / "run/ztgate"
         self.ndppd_conf = self.run_dir / "ndppd.conf"
+        self.learnt = self.run_dir / "learnt.json"
+        self.resolver = root / "run/ztgate-dns"
+        self.resolver_conf = self.resolver / "unbound.conf"
+        self.resolver_names = self.resolver / "names.conf"
+        self.root_key = root / "usr/share/dns/root.key"
+        self.uplink_resolvers = root / "run/systemd/resolve/resolv.conf"
         self.wifi_control = root / "run/wpa_supplicant"
         self.networkd_run = root / "run/systemd/network"
         self.networkd = (root / "etc/systemd/network", self.networkd_run, root / "usr/lib/systemd/network")

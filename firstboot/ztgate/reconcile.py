@@ -25,6 +25,7 @@ from .steps import (
     load_firewall,
     prove,
     proxy_ndp,
+    serve_dns,
     ssh_keys,
     start_zerotier,
     take_identity,
@@ -93,12 +94,15 @@ def reconcile(machine: Machine, found: Found, insist: bool = False) -> Outcome:
     else:
         proxy_ndp.stop(machine, wan.interfaces)
 
+    servers = serve_dns.run(machine, config, network, node, ipv6.subnet, current)
+
     works6, reason = _prove(machine, config, wan, ipv6, current)
     if people:
         tried = replace(people, works6=works6 or ipv6.range is None)
         current = ask_people.for_routes(machine, tried, current)
     else:
         current = tell.published(machine, config, node, works6, current)
+        current = tell.resolver(machine, config, node, servers, current, insist)
     current = _without_token(machine, config, current)
     machine.remember(current)
     return _outcome(machine, found, node, ipv6, reason, wan, current)
@@ -150,6 +154,8 @@ def _people(config: Config, node: str, ipv6: Choice, wan: Wan, current: State) -
         old_subnet=IPv6Network(current.subnet) if current.subnet else None,
         nat66=ipv6.way == members_subnet.NAT66,
         insist6=config.ipv6.mode in members_subnet.INSISTING,
+        domain=config.dns.domain if config.dns else "",
+        takeover=config.gateway.takeover,
     )
 
 

@@ -261,6 +261,40 @@ def _other_via(row: Settings, vias: dict[Target, str]) -> bool:
     return not wanted or not via or ip_address(via) != ip_address(wanted)
 
 
+def foreign_dns(settings: Settings, ours: Iterable[str]) -> str:
+    """The network's DNS setting in words, if somebody else made it; "" without one, and for ours."""
+    domain, servers = _dns(settings)
+    own = {_server(text) for text in ours if text}
+    if not (domain or servers) or (servers and set(servers) <= own):
+        return ""
+    return f"{domain or 'no domain'} by {', '.join(servers) or 'no server'}"
+
+
+def plan_dns(settings: Settings, wanted: Settings | None, ours: Iterable[str], before: Settings) -> Settings:
+    """Point members at our resolver, or (without `wanted`) bring back what was there before ours.
+
+    ours: every address that the gateway has or had; before: from the ledger.
+    """
+    ours = tuple(ours)
+    if wanted is None:
+        mine = _dns(settings) != ("", []) and not foreign_dns(settings, ours)
+        return {"dns": before} if mine and _dns({"dns": before}) != _dns(settings) else {}
+    return {} if _dns(settings) == _dns({"dns": wanted}) else {"dns": wanted}
+
+
+def _dns(settings: Settings) -> tuple[str, list[str]]:
+    found = settings.get("dns") or {}
+    return str(found.get("domain") or ""), [_server(text) for text in found.get("servers") or []]
+
+
+def _server(text: str) -> str:
+    """An address in one spelling; what somebody else wrote need not be one."""
+    try:
+        return str(ip_address(text))
+    except ValueError:
+        return text
+
+
 def not_taken_over(changes: Settings, settings: Settings) -> list[str]:
     """The keys of a write that do not read back as written."""
     return [key for key, value in changes.items() if not _same(key, value, settings.get(key))]
@@ -272,7 +306,7 @@ def _same(key: str, wanted: Any, found: Any) -> bool:
     if key == "ipAssignmentPools":
         return {_pool_ends(row) for row in wanted} == {_pool_ends(row) for row in found or []}
     if isinstance(wanted, dict):
-        return isinstance(found, dict) and all(bool(found.get(k)) == bool(v) for k, v in wanted.items())
+        return all(((found or {}).get(k) or None) == (v or None) for k, v in wanted.items())
     if key == "ipAssignments":
         # The controller may have added some by itself.
         return {_bare(text) for text in wanted} <= {_bare(str(text)) for text in found or []}

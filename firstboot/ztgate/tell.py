@@ -13,7 +13,9 @@ from .machine import Machine
 from .members_subnet import Choice
 from .register import Target, Want
 from .state import State
-from .steps import check_clock, publish, register_gateway, still_registered
+from .steps import check_clock, publish, publish_dns, register_gateway, still_registered
+
+THEIR_DNS = "the network's DNS setting is somebody else's"
 
 
 def registered(
@@ -76,6 +78,30 @@ def published(machine: Machine, config: Config, node: str, works6: bool, current
     _open_controller(machine, config)
     publish.run(machine, vias)
     current = current.but(routes=routes)
+    machine.remember(current)
+    return current
+
+
+def resolver(
+    machine: Machine, config: Config, node: str, servers: tuple[str, ...], current: State, insist: bool
+) -> State:
+    """Point members at our resolver where there is a dns.domain, or take back that they are pointed here."""
+    domain = config.dns.domain if config.dns else ""
+    if domain and not servers:
+        return current  # it does not run: what was said before stays
+    wanted = " ".join((domain, *servers)) if domain else ""
+    if wanted == current.dns and not (insist and wanted):
+        return current
+    if not config.controller.token:
+        machine.warn(f"dns.domain: the network is to be told: `{standing.REGISTER}` does it")
+        return current
+    _open_controller(machine, config)
+    ours = [current.address, *current.dns.split(" ")[1:], str(derive.rfc4193(config.network, node))]
+    kept = publish_dns.run(machine, domain, servers, ours, takeover=config.gateway.takeover)
+    warnings = [text for text in current.warnings if not text.startswith(THEIR_DNS)]
+    if kept:
+        warnings.append(f"{THEIR_DNS}: {kept}; it stays, unless gateway.takeover is true")
+    current = current.but(dns=wanted, warnings=tuple(warnings))
     machine.remember(current)
     return current
 

@@ -111,6 +111,10 @@ def _wrong_value(error: ValidationError, schema: dict[str, Any]) -> str:
     if _rule(error) == "type":
         wanted = schema["type"] if isinstance(schema["type"], list) else [schema["type"]]
         words = " or ".join(_TYPE_WORDS[kind] for kind in wanted if kind != "null")
+        if "x-switch" in schema:
+            words = f"on or off, or {words}"
+        elif "x-what" in schema and "array" in wanted:
+            words = schema["x-what"]
         shown = (
             "a list" if isinstance(value, list) else "a group of keys" if isinstance(value, dict) else typed
         )

@@ -18,7 +18,7 @@ from .ledger import Ledger, Settings
 from .machine import Machine
 from .register import Target
 from .state import State
-from .steps import ask_people, load_firewall, proxy_ndp, publish
+from .steps import ask_people, load_firewall, proxy_ndp, publish, serve_dns
 
 
 def run(machine: Machine, config: Config, node: str) -> None:
@@ -50,7 +50,8 @@ def run_by_hand(machine: Machine, config: Config, node: str, state: State) -> No
 
 
 def _close(machine: Machine, config: Config) -> None:
-    """Forward nothing, and answer for nobody."""
+    """Forward nothing, and answer nobody."""
+    serve_dns.stop(machine)
     machine.do([Command(("systemctl", "stop", proxy_ndp.UNIT), "nobody's neighbour any more")])
     load_firewall.run(machine, config, Situation())
 

@@ -115,6 +115,9 @@ class _Reader:
             if "items" not in schema:
                 return []
             return [self.read(item, schema["items"], (*path, i)) for i, item in enumerate(node.value)]
+        switch = _switched(node) if "x-switch" in schema else None
+        if switch is not None:
+            return {schema["x-switch"]: switch}
         quoted = isinstance(node, yaml.ScalarNode) and node.style in ("'", '"')
         slip = slips.in_value(node.value, quoted=quoted)
         if schema.get("type") == "object":
@@ -145,6 +148,12 @@ class _Reader:
     def _slip(self, node: yaml.Node, found: slips.Slip | None) -> None:
         if found:
             self.slips.append((_line(node), *found))
+
+
+def _switched(node: yaml.Node) -> bool | None:
+    """What a word in a whole section's place says; None when it is none of those that YAML 1.1 knows."""
+    words: dict[str, bool] = yaml.constructor.SafeConstructor.bool_values
+    return words.get(node.value.lower()) if isinstance(node, yaml.ScalarNode) else None
 
 
 def _scalar(node: yaml.Node, types: str | list[str]) -> Any:

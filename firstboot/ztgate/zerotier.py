@@ -33,12 +33,14 @@ class Network:
     addresses6: tuple[IPv6Interface, ...]
     lan4: tuple[IPv4Network, ...]
     routes: tuple[tuple[str, str], ...]
+    dns: tuple[str, tuple[str, ...]] = ("", ())
 
 
 def parse_network(data: dict[str, Any]) -> Network:
-    """From a reply of GET /network/<id>. routes are (target, via or "")."""
+    """From a reply of GET /network/<id>. routes are (target, via or ""), dns is (domain, servers)."""
     addresses = [ip_interface(text) for text in data.get("assignedAddresses", [])]
     routes = [(str(row["target"]), str(row.get("via") or "")) for row in data.get("routes", [])]
+    dns = data.get("dns") or {}
     ranges = [ip_network(target, strict=False) for target, via in routes if not via]
     return Network(
         id=str(data["id"]),
@@ -53,6 +55,7 @@ def parse_network(data: dict[str, Any]) -> Network:
         addresses6=tuple(a for a in addresses if isinstance(a, IPv6Interface)),
         lan4=tuple(net for net in ranges if isinstance(net, IPv4Network) and net.prefixlen > 0),
         routes=tuple(routes),
+        dns=(str(dns.get("domain") or ""), tuple(map(str, dns.get("servers") or ()))),
     )
 
 

@@ -11,7 +11,9 @@ from ..http import WRONG_API, Api, StatusError
 from . import shapes
 
 # The keys of a network and of a member that ztgate reads or writes, as a controller itself names them.
-NETWORK_KEYS = ("routes", "ipAssignmentPools", "v4AssignMode", "v6AssignMode", "mtu", "multicastLimit")
+NETWORK_KEYS = ("routes", "ipAssignmentPools", "v4AssignMode", "v6AssignMode", "mtu", "multicastLimit", "dns")
+# A network without a DNS setting. Never null or a list: zerotier-one 1.14.1 takes no other than an object.
+NO_DNS: dict[str, Any] = {"domain": "", "servers": []}
 MEMBER_KEYS = ("authorized", "ipAssignments", "noAutoAssignIps")
 CONFLICT = "somebody else may be changing the same thing at this moment; ztgate tries again"
 

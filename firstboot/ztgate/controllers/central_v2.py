@@ -37,6 +37,7 @@ PATH = "/api/v2"
 NAMES = {
     "mtu": "mtu",
     "multicastLimit": "multicastLimit",
+    "dns": "dns",
     "v4AssignMode": "v4AssignmentMode",
     "v6AssignMode": "v6AssignmentMode",
 }

@@ -101,6 +101,11 @@ def _is_pool(row: Any) -> bool:
     return bool(ip_address(row["ipRangeStart"])) and bool(ip_address(row["ipRangeEnd"]))
 
 
+def _is_dns(value: Any) -> bool:
+    """An object; the controller shows an empty list where nothing was ever set."""
+    return not value or _all(value.get("servers") or [], lambda text: isinstance(text, str))
+
+
 def _is_assignment(text: Any) -> bool:
     return isinstance(text, str) and bool(ip_address(text.split("/")[0]))
 
@@ -112,5 +117,6 @@ _NETWORK: dict[str, Check] = {
     "v6AssignMode": _is_object,
     "mtu": _is_number,
     "multicastLimit": _is_number,
+    "dns": _is_dns,
 }
 _MEMBER: dict[str, Check] = {"ipAssignments": lambda value: _all(value, _is_assignment)}

@@ -64,7 +64,7 @@ def candidates(network: Network, node: str, peers: Rows, neighbours: Rows) -> li
         lladdr = str(row.get("lladdr", ""))
         if not lladdr or "FAILED" in row.get("state", []):
             continue
-        other = node_of(lladdr, network.mac, node)
+        other = derive.node_of(lladdr, network.mac, node)
         if int(row.get("confirmed", RECENT)) < RECENT or active_path(_peer(peers, other)):
             found[other] = Candidate(other, str(row["dst"]), lladdr, ways.get(other, "relayed"))
     if any(address.ip == derive.rfc4193(network.id, node) for address in network.addresses6):
@@ -89,12 +89,6 @@ def _way(peer: dict[str, Any]) -> str:
     direct = active_path(peer)
     latency = int(peer.get("latency", -1))
     return (f"direct by {direct}" if direct else "relayed") + (f", {latency} ms" if latency >= 0 else "")
-
-
-def node_of(lladdr: str, own_lladdr: str, own: str) -> str:
-    """The node that has a MAC address: in one network, both differ from ours by the same bits."""
-    theirs, ours = (int(text.replace(":", ""), 16) & 0xFFFFFFFFFF for text in (lladdr, own_lladdr))
-    return f"{theirs ^ ours ^ int(own, 16):010x}"
 
 
 def _source(network: Network, node: str, target: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from ipaddress import IPv4Network, IPv6Network
 from typing import Any
 
-from .. import amend, derive, ledger, lint, register
+from .. import amend, derive, ledger, lint, names, register
 from ..actions import WriteMember
 from ..config import Config
 from ..controllers.base import Member
@@ -71,6 +71,7 @@ def run(machine: Machine, config: Config, want: Want, wan: IPv4Network, state: S
         address=str(address),
         subnet=str(want.subnet or ""),
         warnings=tuple(machine.warnings),
+        members=names.remembered(members.values()),
     )
 
 

@@ -58,6 +58,7 @@ def test_a_network_is_read(reply: Any) -> None:
     assert v2(ok(reply))[0].network(NET).settings == {
         "mtu": 2800, "multicastLimit": 32, "routes": [LAN], "ipAssignmentPools": [POOL4, POOL6],
         "v4AssignMode": {"zt": True}, "v6AssignMode": {"6plane": False, "rfc4193": True, "zt": False},
+        "dns": {"domain": "", "servers": []},
     }  # fmt: skip
 
 

@@ -238,8 +238,10 @@ def text(yaml: str, **changes: Any) -> str:
         (
             "firewall: {allow: [udp/5000-5010]}",
             f"{SUBNET} udp dport 5000-5010 counter accept",
-            "tcp dport 5",
+            "tcp dport 50",
         ),
+        ("dns: {domain: a.b}", 'iifname "ztx" udp dport 53 accept', 'iifname "ens3" udp dport 53'),
+        ("dns: off", "tcp dport 9993 drop", "dport 53 "),
         ("firewall: {inbound: open}", f'oifname "ztx" ip6 daddr {SUBNET} counter accept', "x y"),
     ],
 )
