@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from lab import disk, topology, traces
+from lab import disk, names, topology, traces
 from lab.errors import LabError
 from lab.machine import Machine
 from lab.retry import retry
@@ -168,6 +168,20 @@ def ipv6_leaves_here(scene: Scene) -> str:
     return f"the internet saw {seen}"
 
 
+def dns_leaves_here(scene: Scene) -> str:
+    """The gateway's resolver looks names up from the gateway's address, and validates the answers."""
+    host, server = scene.world.member("laptop").host, scene.ready["address"]
+    seen = retry(lambda: names.ask(host, server, topology.WHOAMI_NAME), 60, "an answer of the resolver").data
+    want(seen == (topology.WAN_IPV4,), f"the name server was asked by {', '.join(seen) or 'nobody'}")
+    signed = names.ask(host, server, topology.SIGNED_NAME)
+    want(bool(signed.data) and "ad" in signed.flags, f"{topology.SIGNED_NAME} was not validated: {signed}")
+    bogus = names.ask(host, server, topology.BOGUS_NAME)
+    want(bogus.status == "SERVFAIL", f"{topology.BOGUS_NAME} was believed: {bogus}")
+    own = names.ask(host, server, f"{scene.node}.zt.home.arpa")
+    want(own.data == (server,), f"the gateway's own name is {own}")
+    return f"asked by {seen[0]}; signed well: validated, signed wrongly: {bogus.status}"
+
+
 def replies_return(scene: Scene) -> str:
     """Echo requests of both families come back, every one."""
     host = scene.world.member("laptop").host
@@ -302,6 +316,7 @@ CHECKS = (
     Check("left what was there", nothing_lost),
     Check("IPv4 leaves through the gateway", ipv4_leaves_here),
     Check("IPv6 leaves with the member's own address", ipv6_leaves_here),
+    Check("DNS leaves through the gateway", dns_leaves_here),
     Check("replies come back", replies_return),
     Check("upstream resolves the member to the gateway", neighbour_is_gateway),
     Check("unsolicited inbound is dropped", unsolicited_is_dropped),

@@ -233,6 +233,13 @@ BREAKS = (
         "members",
         'iifname "to-laptop" drop; oifname "to-laptop" drop;',
     ),
+    Break("the resolver is stopped", "resolver", "systemctl stop ztgate-dns", "systemctl start ztgate-dns"),
+    dropped(
+        "names are asked for in vain",
+        "resolver",
+        f'iifname "{WAN}" oifname "to-internet" meta l4proto {{ tcp, udp }} th dport 53 drop;',
+        "systemctl restart ztgate-dns",
+    ),
     Break(
         "the token is there again",
         "token",
@@ -274,6 +281,7 @@ def test_all_links_hold(bench: Bench) -> None:
     assert "new IPv4" in seen["firewall"]
     assert "1500 bytes pass" in seen["mtu"]
     assert "answers at 10.66.0." in seen["members"]
+    assert "example.com validated, dnssec-failed.org refused" in seen["resolver"]
 
 
 def test_the_cable_is_pulled(bench: Bench) -> None:

@@ -161,6 +161,7 @@ def gateway(
                     "ca-file": certificate.ca.read_text(),
                 },
                 "gateway": {"takeover": True},
+                "dns": {"domain": "net.example.org"},
             })  # fmt: skip
             ready = machine(root / "gateway", text=text)
             ready.service.call = LocalService(standin).call  # type: ignore[method-assign]
@@ -177,6 +178,7 @@ def _taken_over(standin: Service, before: bytes) -> None:
         "ipAssignmentPools": [*network["ipAssignmentPools"], pool],
         "v6AssignMode": {"6plane": False, "rfc4193": True, "zt": True},
         "mtu": 1390,
+        "dns": {"domain": "net.example.org", "servers": [GATEWAY, TAKEN_OVER[-1]["via"]]},
     }
     own = rows.pop(NODE)
     assert rows == members

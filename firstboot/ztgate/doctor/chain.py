@@ -8,7 +8,7 @@ from functools import partial
 from .. import configfile, state
 from ..errors import ZtgateError
 from ..machine import Machine
-from . import members, network, packets, uplink, zerotier
+from . import members, network, packets, resolver, uplink, zerotier
 from .patient import Patient, later
 from .verdict import Result, Verdict
 
@@ -34,6 +34,7 @@ CHECKS: tuple[tuple[str, Callable[[Patient], Result]], ...] = (
     ("ndp proxy", packets.ndp),
     ("mtu", packets.mtu),
     ("members", members.path),
+    ("resolver", resolver.resolver),
     ("token", packets.token),
 )
 

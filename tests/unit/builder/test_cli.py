@@ -151,6 +151,24 @@ def test_without_root_or_sudo_the_command_is_said(monkeypatch: pytest.MonkeyPatc
     host.ensure([host.CONFIGURE], print)  # which does not need it
 
 
+def test_no_server_is_started_that_a_package_brings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    tool, ran, said = tmp_path / "tool", list[list[str]](), list[str]()
+
+    def run(argv: list[str], **_: object) -> str:
+        ran.append(argv)
+        tool.touch()
+        return ""
+
+    need = host.Need(str(tool), "some-server", "is for this", (host.TEST,), "some-server.service")
+    monkeypatch.setattr(host, "NEEDS", (need,))
+    monkeypatch.setattr(host, "_privilege", list)
+    monkeypatch.setattr(host, "run", run)
+    monkeypatch.setattr(host, "which", lambda tool: Path("/usr/bin") / tool)
+    host.ensure([host.TEST], said.append)
+    assert ran[0] == ["systemctl", "mask", "some-server.service"]
+    assert said[1] == "some-server.service: masked, so that none runs on this computer (systemctl unmask)"
+
+
 def test_packages_are_announced_and_installed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     tool, ran, said = tmp_path / "tool", list[list[str]](), list[str]()
 

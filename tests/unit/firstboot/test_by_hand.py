@@ -34,6 +34,8 @@ IPV4 = replace(WANT, subnet=None)
 NAMED = replace(IPV4, address=IPv4Address("10.66.0.9"))
 NAT66 = replace(IPV4, nat66=True)
 BROKEN6 = replace(WANT, works6=False)
+DNS4, DNS6 = (replace(want, domain="net.example.org") for want in (IPV4, WANT))
+LOOKED_UP = "have names of net.example.org looked up here"
 MOVED = replace(WANT, old_subnet=OLD)
 
 JOIN = f"authorize node {NODE} in network {NETWORK} at its controller"
@@ -46,8 +48,14 @@ ALL = [LAN, RANGE6, DEFAULT4, DEFAULT6]
 OWN = ["10.66.0.7/24", f"{OWN6}/80", f"{VIA6}/88"]
 
 
-def seen(routes: list[dict[str, Any]], addresses: list[str], status: str = "OK") -> Network:
-    return parse_network({"id": NETWORK, "status": status, "assignedAddresses": addresses, "routes": routes})
+def seen(routes: list[dict[str, Any]], addresses: list[str], status: str = "OK", dns: Any = None) -> Network:
+    data = {"id": NETWORK, "status": status, "assignedAddresses": addresses, "routes": routes}
+    return parse_network({**data, "dns": dns or {"domain": "", "servers": []}})
+
+
+def pointed(*servers: str, domain: str = "net.example.org") -> Network:
+    """A network that is set up, with a DNS setting."""
+    return seen(ALL, OWN, dns={"domain": domain, "servers": list(servers)})
 
 
 @pytest.mark.parametrize(
@@ -75,6 +83,15 @@ def seen(routes: list[dict[str, Any]], addresses: list[str], status: str = "OK")
         (NAT66, seen([LAN, DEFAULT4, DEFAULT6], OWN), []),
         (BROKEN6, seen([LAN, DEFAULT4, RANGE6], OWN), []),
         (WANT, seen(ALL, OWN), []),
+        (DNS4, None, [JOIN, GIVE, FOUR_THERE, LOOKED_UP]),
+        (DNS6, seen(ALL, OWN), [LOOKED_UP]),
+        (DNS6, pointed("10.66.0.7"), [LOOKED_UP]),
+        (DNS6, pointed("10.66.0.7", VIA6), []),
+        (DNS6, pointed("10.66.0.7", VIA6, domain="old.example"), [LOOKED_UP]),
+        (DNS6, pointed("10.66.0.53"), []),
+        (replace(DNS6, takeover=True), pointed("10.66.0.53"), [LOOKED_UP]),
+        (WANT, pointed("10.66.0.7", VIA6), ["stop names of net.example.org from being looked up here"]),
+        (WANT, pointed("10.66.0.53"), []),
         (MOVED, seen([*ALL, {"target": str(OLD), "via": None}], OWN), [f"remove the range {OLD}"]),
     ],
 )
@@ -91,6 +108,19 @@ def test_values_are_concrete() -> None:
         f"Managed Routes: add ::/0 via {VIA6}",
     ):
         assert value in words
+
+
+def test_a_dns_setting_is_said_in_values_and_waited_for_only_to_leave() -> None:
+    (item,) = missing(DNS6, seen(ALL, OWN))
+    assert item.words == f"DNS: Search Domain net.example.org, Server Address 10.66.0.7 and {VIA6}"
+    assert item.command == (
+        f'edit \'\' \'{{dns: {{domain: "net.example.org", servers: ["10.66.0.7", "{VIA6}"]}}}}\''
+    )
+    assert not item.needed
+    leaving = by_hand.to_withdraw(WANT, pointed("10.66.0.7", VIA6))
+    assert "stop names of net.example.org from being looked up here" in [
+        each.short for each in leaving if each.needed
+    ]
 
 
 @pytest.mark.parametrize(("insist", "needed"), [(False, 0), (True, 3)])

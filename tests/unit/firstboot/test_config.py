@@ -84,6 +84,14 @@ BAD = [
     (NET + "gateway: {takeover: sure}\n", "`sure` is not true or false", ""),
     (NET + "firewall: {allow: [22/tcp]}\n", "firewall.allow[0]: `22/tcp` is not", "tcp/22"),
     (NET + "firewall: {allow: [tcp/70000]}\n", "`tcp/70000` is not", "tcp/22"),
+    (NET + "dns: maybe\n", "dns: `maybe` is not on or off, or a group", ""),
+    (NET + "dns: [off]\n", "dns: a list is not on or off", ""),
+    (NET + "dns: {domain: a_b.c}\n", "dns.domain: `a_b.c` is not a domain name", "net.example.com"),
+    (NET + "dns: {domain: home.local}\n", "the last one not `local`", "net.example.com"),
+    (NET + 'dns: {domain: "a.b\\" x"}\n', "is not a domain name", "net.example.com"),
+    (NET + "dns: {upstream: google}\n", "`google` is not recursive, wan or a list", "[9.9.9.9, 2620:fe::fe]"),
+    (NET + "dns: {upstream: [127.0.0.1]}\n", "upstream[0]: `127.0.0.1` is not the address", "9.9.9.9"),
+    (NET + "dns: {trust-anchors: ['. DS 1 13 2 AB']}\n", "`. DS 1 13 2 AB` is not a DS record", "DS 31589"),
     (NET + "firewall: {allow: tcp/22}\n", "`tcp/22` is not a list", ""),
     (NET + "ssh: {authorized-keys: [abc]}\n", "is not an SSH public key", "id_ed25519.pub"),
     (NET + "ipv4: snat\n", "`snat` is not a group of `key: value` lines", ""),
@@ -110,6 +118,17 @@ def test_bad_input(text: str, message: str, hint: str) -> None:
         config.load(text, "g.yaml")
     assert message in caught.value.message
     assert hint in caught.value.hint
+
+
+@pytest.mark.parametrize("text", ["off", "'off'", "no", "false", "{enabled: off}", "Off  # none"])
+def test_dns_off(text: str) -> None:
+    """YAML 1.1 makes a boolean of a bare `off`."""
+    assert config.load(f"{NET}dns: {text}\n", "g.yaml").dns is None
+
+
+@pytest.mark.parametrize("text", ["dns: on\n", "dns:\n", "dns: {}\n", ""])
+def test_dns_on(text: str) -> None:
+    assert config.load(f"{NET}{text}", "g.yaml").dns == config.Dns("", "recursive")
 
 
 def test_all_problems_are_listed_by_line() -> None:
