@@ -7,6 +7,7 @@ import ipaddress
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -257,6 +258,25 @@ def test_global_addresses_and_routes_need_permission(world: World, plain: str) -
     world.wait("the address in the kernel", lambda: address in world.addresses("cl", plain))
     world.wait("the route", lambda: "8.8.4.0/24" in world.routes("cl", plain))
     world.settle()
+
+
+def test_a_networks_dns_setting(world: World, plain: str) -> None:
+    """It is an object that can be emptied, and never taken away; members are told of it word for word."""
+    path = f"/network/{plain}"
+    rfc4193 = str(derive.rfc4193(int(plain, 16), int(world.nodes["gw"].address, 16)).ip)
+    nothing: Json = {"domain": "", "servers": []}
+    assert world.controller(path)["dns"] == []
+    ours = {"domain": "net.example.org", "servers": [GATEWAY, rfc4193]}
+    for setting in (ours, nothing):
+        world.controller(path, {"dns": setting})
+        assert world.controller(path)["dns"] == setting
+        world.wait("the member to be told", partial(_is_told_dns, world, plain, setting))
+    world.controller(path, {"dns": []})
+    assert world.controller(path)["dns"] == nothing, "no change"
+
+
+def _is_told_dns(world: World, nwid: str, setting: Json) -> bool:
+    return bool(world.nodes["cl"].api("GET", f"/network/{nwid}")["dns"] == setting)
 
 
 def test_addresses_from_pools(world: World, plain: str) -> None:
