@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 
 from . import derive
+from .config import Dns
 from .controllers.base import Member
 from .zerotier import Network, in_range
 
@@ -32,6 +33,11 @@ class Host:
     def name(self) -> str:
         """The name that the addresses lead back to."""
         return self.label or self.node
+
+
+def domain(settings: Dns | None) -> str:
+    """What members' names are below."""
+    return (settings.domain if settings else "") or DOMAIN
 
 
 def label(name: str) -> str:

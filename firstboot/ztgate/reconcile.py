@@ -9,7 +9,7 @@ import json
 from dataclasses import asdict, dataclass, replace
 from ipaddress import IPv4Address, IPv6Network
 
-from . import by_hand, firewall, members_subnet, standing, state, store, tell, way6
+from . import by_hand, firewall, members_subnet, names, standing, state, store, tell, way6
 from .config import Config
 from .configfile import Found
 from .errors import WaitingError
@@ -40,6 +40,7 @@ class Outcome:
     """A gateway that is ready. subnet is "" when IPv6 is not announced, ipv6_reason says why.
 
     ipv6: how members' IPv6 leaves; ipv6_found: what was found of it, in words.
+    resolver: where members look names up, () without; domain: theirs, "" without a resolver.
     """
 
     source: str
@@ -52,6 +53,8 @@ class Outcome:
     ipv6_reason: str
     wan: Wan
     routes: tuple[str, ...]
+    resolver: tuple[str, ...]
+    domain: str
     token: str
     warnings: tuple[str, ...]
 
@@ -105,11 +108,18 @@ def reconcile(machine: Machine, found: Found, insist: bool = False) -> Outcome:
         current = tell.resolver(machine, config, node, servers, current, insist)
     current = _without_token(machine, config, current)
     machine.remember(current)
-    return _outcome(machine, found, node, ipv6, reason, wan, current)
+    return _outcome(machine, found, node, ipv6, reason, wan, servers, current)
 
 
 def _outcome(
-    machine: Machine, found: Found, node: str, ipv6: Choice, reason: str, wan: Wan, current: State
+    machine: Machine,
+    found: Found,
+    node: str,
+    ipv6: Choice,
+    reason: str,
+    wan: Wan,
+    servers: tuple[str, ...],
+    current: State,
 ) -> Outcome:
     """What people are told of a gateway that is ready."""
     announced = any(route.startswith("::/0") for route in current.routes)
@@ -127,6 +137,8 @@ def _outcome(
         ipv6_reason=reason,
         wan=wan,
         routes=current.routes,
+        resolver=servers,
+        domain=names.domain(found.config.dns) if servers else "",
         token=current.token,
         warnings=tuple(dict.fromkeys((*current.warnings, *machine.warnings, *missing))),
     )

@@ -58,7 +58,7 @@ def text(status: dict[str, Any]) -> str:
         if status.get(key):
             lines += [f"{key}: {line}" for line in str(status[key]).splitlines()]
     if status.get("state") == "ready":
-        off = status["ipv6"] == NONE
+        off, dns = status["ipv6"] == NONE, status.get("resolver", ())
         ipv6 = "off" if off else status["subnet"] or status["ipv6"]
         why = status["ipv6_reason"] if off else status["ipv6_found"]
         lines += [
@@ -68,6 +68,7 @@ def text(status: dict[str, Any]) -> str:
             f"ipv6: {ipv6} ({why})",
             f"wan: {status['wan']['interface']} {status['wan']['address']}",
             *(f"route: {route}" for route in status["routes"]),
+            *([f"dns: {' and '.join(dns)} for {status['domain']} and the internet"] if dns else []),
             f"token: {status['token']}",
             *(f"warning: {warning}" for warning in status["warnings"]),
             f"ready after: {status['seconds']} s",

@@ -118,10 +118,23 @@ def test_links_to_units_lead_somewhere(root: Root) -> None:
                 assert target == "/dev/null" or root.stat(target), f"{directory}/{name} leads to {target}"
 
 
-def test_debians_ndppd_and_needless_timers_do_not_run(root: Root) -> None:
+@pytest.mark.parametrize("name", ["ndppd", "unbound"])
+def test_servers_that_ztgate_starts_do_not_start_by_themselves(root: Root, name: str) -> None:
     for level in range(7):
-        assert not [name for name in root.names(f"/etc/rc{level}.d") if "ndppd" in name]
-    assert "ndppd" not in root.names("/etc/init.d")
+        assert not [link for link in root.names(f"/etc/rc{level}.d") if name in link]
+    assert name not in root.names("/etc/init.d")
+    assert root.link(f"{SYSTEM}/{name}.service") == "/dev/null"
+    assert f"{name}.service" not in root.names(f"{SYSTEM}/multi-user.target.wants")
+
+
+def test_the_resolver_has_the_roots_key_and_none_of_its_own(root: Root) -> None:
+    """Keys that are made when a package is installed would be the same on all machines."""
+    assert "DNSKEY" in root.text("/usr/share/dns/root.key")
+    assert not [name for name in root.names("/etc/unbound") if name.endswith((".key", ".pem"))]
+    assert root.link(f"{SYSTEM}/unbound-resolvconf.service") == "/dev/null"
+
+
+def test_needless_timers_do_not_run(root: Root) -> None:
     wanted = root.names(f"{SYSTEM}/timers.target.wants") | root.names(f"{SYSTEM}/multi-user.target.wants")
     assert not {name for name in wanted if name.startswith(("apt-daily", "e2scrub"))}
 

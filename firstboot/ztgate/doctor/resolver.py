@@ -41,7 +41,7 @@ def resolver(patient: Patient) -> Result:
     if settings is None:
         return True, "off, as gateway.yaml says", ""
     network, node = patient.network(), str(patient.status()["address"])
-    own = f"{node}.{settings.domain or names.DOMAIN}"
+    own = f"{node}.{names.domain(settings)}"
     servers = serve_dns.servers(network.id, node, patient.state)
     for server in servers:
         verdict = judge(lambda name, server=server: ask(server, name), server, own, patient.state.address)  # type: ignore[misc]

@@ -64,7 +64,7 @@ def run(
     ranges = (*network.lan4, derive.rfc4193_range(network.id), *([subnet] if subnet else []))
     learnt = _learn(machine, network, node)
     found = names.hosts(network, node, config.gateway.name, state.members, learnt, subnet)
-    domain = settings.domain or names.DOMAIN
+    domain = names.domain(settings)
     wanted = (
         resolver.settings(paths, listen, map(str, ranges), forward, settings.anchors).encode(),
         resolver.names(names.records(found, domain), domain).encode(),

@@ -226,6 +226,8 @@ def test_members_are_pointed_here_and_no_longer(
     made = machine(tmp_path, controller, WITH_DOMAIN.format(domain=DOMAIN))
     ready(made)
     assert controller.settings["dns"] == OURS
+    told = report.text(report.read(made))
+    assert f"dns: 10.66.0.1 and {ULA} for {DOMAIN} and the internet" in told
     made.performed.clear()
     calls = controller.calls
     ready(made)
