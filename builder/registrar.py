@@ -95,23 +95,32 @@ def _register(machine: Machine, order: Order) -> State:
         mtu=config.gateway.mtu,
         subnet=subnet,
     )
-    _look_before(machine, order, want)
+    had = _look_before(machine, order, want)
     state = register_gateway.run(machine, config, want, NOWHERE, State())
     vias: dict[register.Target, str] = {register.DEFAULT4: state.address}
     if subnet:
         vias[register.DEFAULT6] = str(want.rfc4193)
     publish.run(machine, vias)
     if config.dns and config.dns.domain:
-        servers = (state.address, *([str(want.rfc4193)] if subnet else []))
-        ours = [state.address, str(want.rfc4193)]
-        kept = publish_dns.run(machine, config.dns.domain, servers, ours, takeover=config.gateway.takeover)
-        if kept:
-            machine.warn(f"{tell.THEIR_DNS}: {kept}; it stays, unless gateway.takeover is true")
+        _point_members(machine, config, (state.address, *([str(want.rfc4193)] if subnet else [])), had)
     return state
 
 
-def _look_before(machine: Machine, order: Order, want: register.Want) -> None:
-    """What the appliance may do and this may not: replace a gateway that works by one that is not up yet."""
+def _point_members(
+    machine: Machine, config: ztgate_config.Config, servers: tuple[str, ...], had: tuple[str, ...]
+) -> None:
+    """The network's DNS setting, for when the gateway is up."""
+    domain = config.dns.domain if config.dns else ""
+    kept = publish_dns.run(machine, domain, servers, had, takeover=config.gateway.takeover)
+    if kept:
+        machine.warn(f"{tell.THEIR_DNS}: {kept}; it stays, unless gateway.takeover is true")
+
+
+def _look_before(machine: Machine, order: Order, want: register.Want) -> tuple[str, ...]:
+    """The node's addresses so far.
+
+    The appliance may, and this may not, replace a gateway that works by one that is not up yet.
+    """
     controller = machine.require_controller()
     settings = controller.network(want.network).settings
     own = controller.member(want.network, want.node)
@@ -128,6 +137,7 @@ def _look_before(machine: Machine, order: Order, want: register.Want) -> None:
             "remove it at the controller, or `configure` the image: with the token and gateway.takeover, "
             "the new gateway takes over once it works",
         )
+    return (str(want.rfc4193), *(own.addresses if own else ()))
 
 
 def _authority(order: Order) -> str | None:

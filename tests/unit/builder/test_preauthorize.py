@@ -183,6 +183,17 @@ def test_a_new_address(bench: Bench) -> None:
     assert bench.routes() == [("10.66.0.0/24", None), ("0.0.0.0/0", "10.66.0.9")]
 
 
+def test_members_are_pointed_at_its_resolver(bench: Bench) -> None:
+    """Once there is a domain; what changes later, an address or IPv6, is told as well."""
+    bench.config.write_text(bench.config.read_text() + "dns: {domain: net.example.org}\n")
+    node = bench.go()
+    assert bench.network()["dns"] == {"domain": "net.example.org", "servers": [ADDRESS]}
+    bench.config.write_text(bench.config.read_text().replace("name: attic", "address: 10.66.0.9"))
+    bench.node(node, PREFIX)
+    via6 = next(via for target, via in bench.routes() if target == "::/0")
+    assert bench.network()["dns"]["servers"] == ["10.66.0.9", via6]
+
+
 def with_default_route(bench: Bench) -> None:
     path = f"/controller/network/{bench.controller.own_network}"
     bench.controller.json("POST", path, {"routes": [LAN, FOREIGN]})
