@@ -20,6 +20,7 @@ server:
     username: ""
     pidfile: ""
     use-syslog: no
+    verbosity: 0
     ip-freebind: yes
 {interfaces}
     num-threads: 1
