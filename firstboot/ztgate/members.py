@@ -10,9 +10,9 @@ from dataclasses import asdict, dataclass
 from ipaddress import IPv4Address, IPv6Network, ip_address
 from typing import Any
 
-from . import admit, configfile
+from . import admit, configfile, derive, names
 from .controllers.base import Member
-from .doctor.members import RECENT, node_of
+from .doctor.members import RECENT
 from .doctor.zerotier import active_path
 from .machine import Machine
 from .secret import Secret
@@ -74,6 +74,7 @@ def listing(machine: Machine, token: Secret | None) -> Listing:
     if not note:
         admit.desk(machine, token, "leave out --token-file: it lists what the gateway itself sees")
         members = machine.require_controller().members(config.network)
+        names.remember(machine, members.values())
     node, network = machine.service.node(), machine.service.network(config.network)
     neighbours, mac = _neighbours(machine, network), network.mac if network else ""
     seen = sights(machine.service.peer_rows(), neighbours, mac, node, time.time())
@@ -97,7 +98,7 @@ def sights(peers: Rows, neighbours: Rows, mac: str, node: str, now: float) -> di
         lladdr = str(row.get("lladdr", ""))
         if not lladdr or "FAILED" in row.get("state", []):
             continue
-        other = node_of(lladdr, mac, node)
+        other = derive.node_of(lladdr, mac, node)
         ago = int(row.get("confirmed", RECENT))
         before = found.get(other, Sight())
         # Who has been heard, and not on a path of its own, came by a root server.

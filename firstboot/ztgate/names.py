@@ -1,20 +1,22 @@
-"""Members' names in the DNS: labels of what people called them, each node id, and addresses. Pure."""
+"""Members' names in the DNS: labels of what people called them, each node id, and addresses."""
 
 from __future__ import annotations
 
+import json
 import re
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 
-from . import derive
+from . import derive, store
 from .config import Dns
 from .controllers.base import Member
+from .machine import Machine
 from .zerotier import Network, in_range
 
-# For networks without a domain. home.arpa is set aside for names at home and in no public zone, and the
-# root says so without a signature (RFC 8375): members that validate by themselves accept the answers.
+# For networks without a domain. home.arpa is set aside for names at home, and delegated without a signature
+# (RFC 8375): members that validate by themselves accept the answers.
 DOMAIN = "zt.home.arpa"
 TTL = 60  # seconds; members come and go
 LONGEST = 63  # bytes of a label
@@ -68,6 +70,18 @@ def remembered(members: Iterable[Member]) -> dict[str, list[str]]:
         for member in members
         if member.settings.get("authorized")
     }
+
+
+def remember(machine: Machine, members: Iterable[Member]) -> None:
+    """Keep what the controller says now for later runs; a file of its own, as it needs no lock."""
+    content = json.dumps(remembered(members), indent=1, sort_keys=True).encode()
+    if not machine.dry_run and store.read_bytes(machine.paths.members) != content:
+        store.write(machine.paths.members, content, 0o600)
+
+
+def recalled(machine: Machine) -> dict[str, list[str]]:
+    """Names and IPv4 addresses by node id, as the controller had them when it was asked last."""
+    return store.read_json(machine.paths.members)
 
 
 def learn(

@@ -25,6 +25,7 @@ class Paths:
         self.state_dir = root / "var/lib/ztgate"
         self.state = self.state_dir / "state.json"
         self.ledger = self.state_dir / "ledger.json"
+        self.members = self.state_dir / "members.json"
         self.status_json = self.state_dir / "status.json"
         self.status_text = self.fat / "ztgate-status.txt"
         self.nftables = self.state_dir / "nftables.nft"

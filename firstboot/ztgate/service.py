@@ -60,6 +60,7 @@ def withdraw(machine: Machine, *, token: Secret | None = None) -> int:
         if not machine.dry_run:
             state.save(machine.paths, leaving.state_afterwards(config.network, before))
             machine.paths.ledger.unlink(missing_ok=True)
+            machine.paths.members.unlink(missing_ok=True)
             report.withdrawn(machine, config.network)
 
     return _until_done(machine, round_, once=True)

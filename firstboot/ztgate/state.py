@@ -17,7 +17,6 @@ class State:
     written: SHA-256 of ZeroTier's files as we wrote them (it rewrites some of them itself).
     situation: what the firewall was made for. warnings: what the controller's data gave cause for.
     way: how members' IPv6 leaves, see members_subnet.py.
-    members: names and IPv4 addresses by node id, as the controller had them when it was asked last.
     dns: what the network's DNS setting was last made to be, "" for nothing of ours.
     withdrawn: the network that `ztgate withdraw` left, and that only `ztgate register` takes up again.
     """
@@ -31,7 +30,6 @@ class State:
     situation: dict[str, Any] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
     way: str = ""
-    members: dict[str, list[str]] = field(default_factory=dict)
     dns: str = ""
     withdrawn: str = ""
 

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ztgate import config, derive
+from ztgate import config, derive, names
+from ztgate.controllers.base import Member as Controlled
 from ztgate.machine import Machine
 from ztgate.paths import Paths
 from ztgate.state import State
@@ -45,7 +46,8 @@ network: {network}
 gateway: {{name: Our Gateway}}
 dns: {{domain: net.example.org, trust-anchors: ["{anchor}"]}}
 """
-STATE = State(address=GATEWAY4, subnet=str(SUBNET), members={MEMBER: ["Anna's Büro", MEMBER4]})
+STATE = State(address=GATEWAY4, subnet=str(SUBNET))
+ANNA = Controlled(MEMBER, "Anna's Büro", {"authorized": True, "ipAssignments": [MEMBER4]})
 HOME = "anna-s-buro.net.example.org"
 MEGABYTE = 1024  # KiB
 
@@ -53,7 +55,7 @@ MEGABYTE = 1024  # KiB
 class Gateway:
     """The step on a machine whose service manager is this test, and whose tools run in the namespace."""
 
-    def __init__(self, world: World, names: Names) -> None:
+    def __init__(self, world: World, internet: Names) -> None:
         self.host, self.work = world.gw, world.work
         # A distribution's AppArmor profile goes by the path, and lets it read no others.
         self.program = self.work / "unbound"
@@ -62,7 +64,8 @@ class Gateway:
         (paths.resolver / "control").mkdir(parents=True)
         self.machine = Machine(paths, probe=self.probe)
         self.running: subprocess.Popen[bytes] | None = None
-        text = YAML.format(network=NETWORK, anchor=names.trust_anchor)
+        names.remember(self.machine, [ANNA])
+        text = YAML.format(network=NETWORK, anchor=internet.trust_anchor)
         self.config = config.load(text, "gateway.yaml")
 
     def probe(self, argv: Any, *, stdin: str | None = None, timeout: float = 60) -> tuple[int, str]:
@@ -134,9 +137,9 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
 
 @pytest.fixture(scope="module")
 def gateway(world: World) -> Iterator[Gateway]:
-    names = Names(world.isp, world.work / "names")
-    names.start()
-    made = Gateway(world, names)
+    internet = Names(world.isp, world.work / "names")
+    internet.start()
+    made = Gateway(world, internet)
     assert [text.split()[0] for text in made.apply()] == ["write", "write", "systemctl"]
     yield made
     made.stop()

@@ -55,6 +55,7 @@ def run(machine: Machine, config: Config, want: Want, wan: IPv4Network, state: S
     around_here = around.read(machine.run, derive.interface(want.network))
     lint.check(lint.Case(planned, members, want, address, around_here))
     _note_member(machine, own)
+    names.remember(machine, members.values())
 
     amend.network(machine, lambda now: register.plan_ranges(now, want, wan), "ranges and MTU of the network")
     amend.member(
@@ -71,7 +72,6 @@ def run(machine: Machine, config: Config, want: Want, wan: IPv4Network, state: S
         address=str(address),
         subnet=str(want.subnet or ""),
         warnings=tuple(machine.warnings),
-        members=names.remembered(members.values()),
     )
 
 

@@ -63,7 +63,7 @@ def run(
             machine.warn("dns.upstream: the WAN gave no resolvers, so the root servers are asked")
     ranges = (*network.lan4, derive.rfc4193_range(network.id), *([subnet] if subnet else []))
     learnt = _learn(machine, network, node)
-    found = names.hosts(network, node, config.gateway.name, state.members, learnt, subnet)
+    found = names.hosts(network, node, config.gateway.name, names.recalled(machine), learnt, subnet)
     domain = names.domain(settings)
     wanted = (
         resolver.settings(paths, listen, map(str, ranges), forward, settings.anchors).encode(),

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from ztgate import config, lint, names, register, report, resolver, service, state, tell
+from ztgate import admit, config, lint, members, names, register, report, resolver, service, state, tell
 from ztgate.controllers.base import NO_DNS, Member
 from ztgate.doctor import resolver as doctor
 from ztgate.errors import ZtgateError
@@ -115,6 +115,21 @@ def test_who_is_remembered_and_who_was_seen() -> None:
     assert names.learn(before, seen, JOINED.lan4) == {"10.66.0.8": THIRD}
 
 
+def test_names_are_kept_when_the_controller_was_asked(
+    tmp_path: Path, in_use: Callable[[Any], FakeController]
+) -> None:
+    """At registration, and by `ztgate members`; the next run has them."""
+    controller = in_use([])
+    made = machine(tmp_path, controller, GOOD + "  token-after-setup: keep\n")
+    ready(made)
+    controller.rows[OTHER] = {"authorized": True, "name": "laptop", "ipAssignments": ["10.66.0.7"]}
+    members.listing(made, Secret(TOKEN))
+    ready(made)
+    assert f"laptop.{names.DOMAIN}. 60 IN A 10.66.0.7" in made.paths.resolver_names.read_text()
+    assert service.withdraw(made, token=Secret(TOKEN)) == service.READY
+    assert not made.paths.members.exists()
+
+
 def dns(yaml: str) -> config.Dns:
     found = config.load(f"network: {NETWORK}\ndns: {yaml}\n", "test").dns
     assert found
@@ -208,6 +223,7 @@ def in_use(monkeypatch: pytest.MonkeyPatch) -> Callable[[Any], FakeController]:
         made = FakeController({"dns": deepcopy(setting), "routes": [{"target": "10.66.0.0/24", "via": None}]})
         monkeypatch.setattr(tell, "open_controller", lambda *_: made)
         monkeypatch.setattr(service, "open_controller", lambda *_: made)
+        monkeypatch.setattr(admit, "open_controller", lambda *_: made)
         return made
 
     return make
