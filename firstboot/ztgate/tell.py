@@ -93,7 +93,7 @@ def resolver(
     if wanted == current.dns and not (insist and wanted):
         return current
     if not config.controller.token:
-        machine.warn(f"dns.domain: the network is to be told: `{standing.REGISTER}` does it")
+        machine.warn(f"dns.domain: the controller has to be told: `{standing.REGISTER}` does it")
         return current
     _open_controller(machine, config)
     ours = [current.address, *current.dns.split(" ")[1:], str(derive.rfc4193(config.network, node))]

@@ -282,7 +282,7 @@ def test_without_a_token_it_says_what_to_run(tmp_path: Path, controller: FakeCon
     ready(made)
     text = made.paths.fat_config.read_text()
     ready(made, text + f"dns: {{domain: {DOMAIN}}}\n")
-    assert any("dns.domain: the network is to be told" in text for text in report.read(made)["warnings"])
+    assert any("dns.domain: the controller has to be told" in text for text in report.read(made)["warnings"])
     assert "dns" not in controller.settings
     assert service.apply(made, once=True, token=Secret(TOKEN)) == service.READY
     assert controller.settings["dns"]["domain"] == DOMAIN
