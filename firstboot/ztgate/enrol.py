@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from . import admit, amend, errors, store
+from . import admit, amend, errors, names, store
 from .calls import UnavailableError
 from .controllers.base import Member
 from .errors import ZtgateError
@@ -135,6 +135,7 @@ class Watch:
     def __init__(self, machine: Machine, window: Window, known: set[str], pause: float) -> None:
         self.machine, self.window, self.known, self.pause = machine, window, known, pause
         self.end = machine.clock.now() + window.seconds
+        self.members: dict[str, Member] = {}  # as they were seen last
         self.let_in: list[str] = []
         self.unsure: set[str] = set()  # written, and no answer came
         self.trouble = ""
@@ -179,7 +180,9 @@ class Watch:
         self.machine.calls.begin(patient=False)
         try:
             members = self.machine.require_controller().members(self.machine.network_id)
+            self.members = dict(members)
             self._let_in(members)
+            names.remember(self.machine, self.members.values())
         except ZtgateError as error:
             return self._failed(error)
         self.trouble, self.failures = "", 0
@@ -215,6 +218,7 @@ class Watch:
 
     def _arrived(self, member: Member) -> None:
         node = member.node
+        self.members[node] = member
         self.unsure.discard(node)
         self.known.add(node)
         self.let_in.append(node)

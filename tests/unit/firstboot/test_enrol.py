@@ -223,6 +223,7 @@ def test_the_count_closes_it(made: Machine, desk: Desk, at: At, said: Said, coun
     assert said()[-1].startswith(f"closed, everybody is in: {count} of {count} let in: {NEW}")
     assert f"let in {NEW}, 1 of {count}" in said()
     assert ("systemd-cat", "-t", "ztgate") in tools(made).calls
+    assert desk.inside() <= set(json.loads(made.paths.members.read_text())), "their names are looked up"
 
 
 def test_time_closes_it(made: Machine, desk: Desk, at: At, said: Said) -> None:
