@@ -32,6 +32,10 @@ class Paths:
         self.authorized_keys = self.state_dir / "root.authorized_keys"
 
         self.run_dir = root / "run/ztgate"
+        self.last_run = self.run_dir / "last-run"
+        # What the page's server may see; see observe/ and steps/serve_page.py.
+        self.page_dir = self.run_dir / "page"
+        self.page_socket = root / "run/systemd/system/ztgate-page.socket.d/ztgate.conf"
         self.ndppd_conf = self.run_dir / "ndppd.conf"
         self.learnt = self.run_dir / "learnt.json"
         self.resolver = root / "run/ztgate-dns"

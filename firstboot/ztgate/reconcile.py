@@ -26,6 +26,7 @@ from .steps import (
     prove,
     proxy_ndp,
     serve_dns,
+    serve_page,
     ssh_keys,
     start_zerotier,
     take_identity,
@@ -96,6 +97,7 @@ def reconcile(machine: Machine, found: Found, insist: bool = False) -> Outcome:
         proxy_ndp.run(machine, wan.interface6, network, ipv6.subnet, node)
     else:
         proxy_ndp.stop(machine, wan.interfaces)
+    serve_page.run(machine, config, network, node)
 
     servers = serve_dns.run(machine, config, network, node, ipv6.subnet, current)
 
