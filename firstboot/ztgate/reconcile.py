@@ -97,7 +97,7 @@ def reconcile(machine: Machine, found: Found, insist: bool = False) -> Outcome:
         proxy_ndp.run(machine, wan.interface6, network, ipv6.subnet, node)
     else:
         proxy_ndp.stop(machine, wan.interfaces)
-    serve_page.run(machine, config, network, node)
+    serve_page.run(machine, config, network, node, current.address)
 
     servers = serve_dns.run(machine, config, network, node, ipv6.subnet, current)
 

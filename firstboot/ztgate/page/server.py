@@ -5,6 +5,7 @@ No connection lives longer than LIMIT: who sends or reads byte by byte keeps nob
 
 from __future__ import annotations
 
+import logging
 import os
 import socket
 import sys
@@ -26,7 +27,7 @@ LIMITS: dict[str, Any] = {
     "connection_limit": 64,
     "backlog": 64,
     "channel_timeout": 10,  # seconds of silence
-    "max_request_header_size": 8192,
+    "max_request_header_size": 4096,
     "max_request_body_size": 1024,
     "ident": None,
     "asyncore_use_poll": True,
@@ -61,5 +62,6 @@ def main() -> int:
     if len(sys.argv) != 2 or not sockets:
         print("this is started by ztgate-page.socket, with a folder", file=sys.stderr)
         return 2
+    logging.getLogger("waitress.queue").setLevel(logging.ERROR)  # two at a time are nothing to tell
     serve(App(Path(sys.argv[1])), sockets)
     return 0

@@ -81,8 +81,8 @@ def plan_stop(now: Now, paths: Paths) -> list[Action]:
     ]
 
 
-def run(machine: Machine, config: Config, network: Network, node: str) -> None:
-    """Bring the socket and the files in line."""
+def run(machine: Machine, config: Config, network: Network, node: str, address: str) -> None:
+    """Bring the socket and the files in line; address: the one that members are told."""
     now = _read(machine)
     if not config.page:
         machine.do(plan_stop(now, machine.paths))
@@ -92,7 +92,7 @@ def run(machine: Machine, config: Config, network: Network, node: str) -> None:
     addresses += [address.ip for address in network.addresses6 if address.ip == own]
     index = (store.read_text(machine.paths.interfaces / network.interface / "ifindex") or "?").strip()
     wanted = drop_in(network.interface, index, addresses)
-    url = f"http://{addresses[0]}/"
+    url = f"http://{address}/"
     handed = files(config, url) if now.revision != _revision(config, url) else {}
     machine.do(plan(wanted, handed, now, machine.paths))
 
