@@ -11,12 +11,12 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-untyped]
 from playwright.sync_api import Browser, Page, sync_playwright
 
+from tests import browser as browsers
 from tests.jobs import REPORTS
 
 from . import scenes
 from .serving import served
 
-CHROMIUM = "/usr/bin/chromium"
 SHOTS = REPORTS / "page"
 WIDTHS = {"phone": (390, 844), "desktop": (1280, 900)}
 LOOKS = [(scene, *look) for scene in scenes.SCENES for look in (("phone", "light"), ("desktop", "dark"))]
@@ -27,7 +27,7 @@ LOOKS += [("working", "phone", "dark"), ("working", "desktop", "light")]
 def browser() -> Iterator[Browser]:
     with sync_playwright() as playwright:
         # Its sandbox needs namespaces that root in a container lacks; all that it sees is our own page.
-        yield playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield playwright.chromium.launch(executable_path=browsers.program(), args=["--no-sandbox"])
 
 
 @pytest.fixture(scope="module")
