@@ -241,17 +241,25 @@ def download_is_whole(scene: Scene) -> str:
 
 def page_for_members(scene: Scene) -> str:
     """The gateway's page tells a member how it goes out, and nobody on the internet anything."""
-    host, url = scene.world.member("laptop").host, f"http://{scene.ready['address']}/"
+    laptop, url = scene.world.member("laptop"), f"http://{scene.ready['address']}/"
 
     def fetch(path: str = "") -> str:
-        return host.run("curl", "-sS", "--fail", "--max-time", "120", f"{url}{path}", timeout=130)
+        return laptop.host.run("curl", "-sS", "--fail", "--max-time", "120", f"{url}{path}", timeout=130)
 
-    page = retry(fetch, 180, "the page")
-    missing = [text for text in (topology.WAN_IPV4, scene.global_address, scene.node) if text not in page]
-    want("Goes through this gateway" in page and not missing, f"the page does not say {missing}")
+    def told() -> str:
+        for family in (4, 6):
+            laptop.get(echo_url(family))
+        page = fetch()
+        (scene.world.work / "page.html").write_text(page)
+        texts = ("Goes through this gateway", topology.WAN_IPV4, scene.global_address)
+        if missing := [text for text in texts if text not in page]:
+            raise NotYet(f"it does not say {missing}, see {scene.world.work}/page.html")
+        return page
+
+    page = retry(told, 240, "the page, telling the laptop how it goes out")
     metrics = fetch("metrics")
     want("\nztgate_ready 1\n" in metrics and "\nzt_" in metrics, f"/metrics: {metrics[:300]}")
-    links = retry(lambda: examined(fetch("metrics")), 180, "the doctor's verdicts on the page")
+    links = retry(lambda: examined(fetch("metrics")), 240, "all links on the page")
     want(not scene.world.unsolicited(topology.WAN_IPV4, 80), "tcp/80 is open to the internet")
     return f"{len(page)} bytes for the laptop, {links} links hold, no connection from outside"
 
@@ -260,13 +268,14 @@ def examined(metrics: str) -> int:
     """How many links hold, of verdicts that are there.
 
     Raises:
-        NotYet: there are none.
+        NotYet: there are none, or one is broken. Under emulation all at once may be too much, at first.
     """
     links = [line for line in metrics.splitlines() if line.startswith("ztgate_link_ok{")]
     if not links:
         raise NotYet("the doctor has not been there")
     broken = [line for line in links if not line.endswith(" 1")]
-    want(not broken, f"broken: {broken}")
+    if broken:
+        raise NotYet(f"broken: {broken}")
     return len(links)
 
 

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 from .. import configfile, members_subnet, report, state, store
 from ..errors import ZtgateError
 from ..machine import Machine
+from ..members import neighbours, sights
 from ..page.facts import Facts, Member
 from ..page.view import status_of
 from ..zerotier import Network
@@ -80,10 +81,9 @@ def _members(
     machine: Machine, network: Network, node: str, subnet: IPv6Network | None, now: float
 ) -> tuple[Member, ...]:
     counted = members.uses(_rows(machine, "nft", "-j", "list", "table", "inet", "ztgate"), now)
-    neighbours = _rows(machine, "ip", "-j", "neigh", "show", "dev", network.interface)
-    nobody: members.Rows = []
-    peers = _try(machine.service.peer_rows, nobody)
-    return members.merge(network, node, peers, neighbours, counted, {}, subnet, now)
+    peers: members.Rows = _try(machine.service.peer_rows, [])
+    near = neighbours(machine, network)
+    return members.merge(network, node, sights(peers, near, network.mac, node, now), counted, {}, subnet)
 
 
 def _rows(machine: Machine, *argv: str) -> members.Rows:

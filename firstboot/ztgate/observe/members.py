@@ -1,4 +1,4 @@
-"""Who is in the network, from ZeroTier's peers, the kernel's neighbours and the firewall's counters: pure."""
+"""Who is in the network, from what is seen of nodes and the firewall's counters: pure."""
 
 from __future__ import annotations
 
@@ -8,15 +8,13 @@ from ipaddress import IPv6Address, IPv6Network
 from typing import Any
 
 from .. import derive
-from ..doctor.members import node_of
-from ..doctor.zerotier import active_path
+from ..members import Sight
 from ..page.facts import Member
 from ..zerotier import Network
 
 Rows = list[dict[str, Any]]
 REMEMBERED = 86400.0  # seconds for which templates/nftables.j2 keeps a member's counters
 SETS = {"sent4": 4, "sent6": 6, "received4": 4, "received6": 6}
-AWAKE = {"REACHABLE", "DELAY", "PROBE"}  # states of a neighbour that was heard of within a minute
 LINK_LOCAL = IPv6Network("fe80::/10")
 
 
@@ -41,16 +39,6 @@ def uses(items: Rows, now: float) -> dict[str, dict[str, Use]]:
     return found
 
 
-def alive(neighbours: Rows) -> dict[str, dict[str, Any]]:
-    """The neighbours that have said where they are, by address."""
-    rows = {str(row.get("dst", "")): row for row in neighbours if row.get("lladdr")}
-    return {
-        address: row
-        for address, row in rows.items()
-        if "FAILED" not in row.get("state", ()) and not _link_local(address)
-    }
-
-
 def node_at(address: str, network: str, subnet: IPv6Network | None) -> str:
     """The node of an IPv6 address that was made from it; "" for others."""
     if ":" not in address:
@@ -65,21 +53,17 @@ def node_at(address: str, network: str, subnet: IPv6Network | None) -> str:
 def merge(
     network: Network,
     own: str,
-    peers: Rows,
-    neighbours: Rows,
+    seen: Mapping[str, Sight],
     counted: Mapping[str, Mapping[str, Use]],
     names: Mapping[str, str],
     subnet: IPv6Network | None,
-    now: float,
 ) -> tuple[Member, ...]:
-    """Everybody but this gateway and the controller, unless that is a member, too."""
-    near = alive(neighbours)
-    owners = {address: node_of(str(row["lladdr"]), network.mac, own) for address, row in near.items()}
+    """Everybody but this gateway, and the controller unless that is a member, too."""
+    owners = {a: node for node, sight in seen.items() for a in sight.addresses if not _link_local(a)}
     for each in counted.values():
         for address in each:
             owners.setdefault(address, node_at(address, network.id, subnet))
-    leaves = {str(peer["address"]): peer for peer in peers if peer.get("role") == "LEAF"}
-    for node in leaves:
+    for node in seen:
         if node != network.id[:10] or node in owners.values():
             owners.setdefault(str(derive.rfc4193(network.id, node)), node)
     rows: dict[str, Member] = {}
@@ -87,9 +71,7 @@ def merge(
         if node == own:
             continue
         key = node or address
-        member = rows.get(key) or _peer(Member(node, names.get(node, "")), leaves.get(node, {}))
-        if AWAKE & set(near.get(address, {}).get("state", ())):
-            member = replace(member, heard=now)
+        member = rows.get(key) or _sighted(Member(node, names.get(node, "")), seen.get(node, Sight()))
         rows[key] = _with_address(member, address, counted)
     return tuple(rows.values())
 
@@ -107,13 +89,9 @@ def _with_address(member: Member, address: str, counted: Mapping[str, Mapping[st
     return replace(member, used4=max(member.used4, out.last)) if out else member
 
 
-def _peer(member: Member, peer: Mapping[str, Any]) -> Member:
-    """How ZeroTier reaches it; paths that are not active any more say when it was heard."""
-    if not peer:
-        return member
-    heard = [float(way.get("lastReceive", 0)) / 1000 for way in peer.get("paths", ())]
-    direct = bool(active_path(dict(peer)))
-    return replace(member, direct=direct, latency=int(peer.get("latency", -1)), heard=max([0.0, *heard]))
+def _sighted(member: Member, sight: Sight) -> Member:
+    direct = {"direct": True, "relayed": False}.get(sight.way)
+    return replace(member, direct=direct, latency=sight.latency, heard=sight.seen)
 
 
 def _link_local(address: str) -> bool:

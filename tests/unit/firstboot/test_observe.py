@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from ztgate import derive, service, zerotier
 from ztgate.doctor import chain
+from ztgate.members import sights
 from ztgate.observe import gather, loop, members
 from ztgate.observe.members import Use
 from ztgate.page import facts
@@ -34,7 +35,7 @@ PEERS = [
     {"address": "aaaaaaaaaa", "role": "PLANET", "paths": [PATH]},
 ]
 NEIGHBOURS = [
-    {"dst": "10.66.0.7", "lladdr": MAC, "state": ["STALE"]},
+    {"dst": "10.66.0.7", "lladdr": MAC, "state": ["STALE"], "confirmed": 300},
     {"dst": "10.66.0.99", "state": ["FAILED"]},
     {"dst": "fe80::1", "lladdr": MAC, "state": ["REACHABLE"]},
 ]
@@ -57,12 +58,12 @@ TABLE: list[dict[str, Any]] = [
 ]
 
 
-def merged(**changes: Any) -> dict[str, Member]:
-    given: dict[str, Any] = {
-        "network": NET, "own": NODE, "peers": PEERS, "neighbours": NEIGHBOURS,
-        "counted": members.uses(TABLE, NOW), "names": {LAPTOP: "anna"}, "subnet": SUBNET, "now": NOW,
-    } | changes  # fmt: skip
-    return {member.node or member.addresses[0]: member for member in members.merge(**given)}
+def merged(
+    peers: Any = PEERS, neighbours: Any = NEIGHBOURS, table: Any = TABLE, subnet: IPv6Network | None = SUBNET
+) -> dict[str, Member]:
+    seen = sights(peers, neighbours, NET.mac, NODE, NOW)
+    found_ = members.merge(NET, NODE, seen, members.uses(table, NOW), {LAPTOP: "anna"}, subnet)
+    return {member.node or member.addresses[0]: member for member in found_}
 
 
 def test_one_member_of_many_sources() -> None:
@@ -86,13 +87,14 @@ def test_one_member_of_many_sources() -> None:
 def test_others() -> None:
     found_ = merged()
     assert set(found_) == {LAPTOP, PHONE, "10.66.0.50"}, "neither roots nor the controller nor the gateway"
-    assert found_[PHONE] == Member(PHONE, "", (PRIVATE[PHONE],), False)
+    assert found_[PHONE] == Member(PHONE, "", (PRIVATE[PHONE],))
     assert found_["10.66.0.50"].used4 == NOW - 6400
 
 
 def test_a_neighbour_that_has_just_answered_is_there() -> None:
-    awake = [{"dst": "10.66.0.7", "lladdr": MAC, "state": ["REACHABLE"]}]
-    assert merged(neighbours=awake, peers=[])[LAPTOP].heard == NOW
+    awake = [{"dst": "10.66.0.7", "lladdr": MAC, "state": ["REACHABLE"], "confirmed": 2}]
+    member = merged(neighbours=awake, peers=[])[LAPTOP]
+    assert (member.heard, member.direct) == (NOW - 2, False)
 
 
 def test_the_controller_is_one_if_it_is_a_neighbour() -> None:
@@ -102,7 +104,7 @@ def test_the_controller_is_one_if_it_is_a_neighbour() -> None:
 
 
 def test_without_counters_and_ipv6() -> None:
-    assert merged(counted=members.uses([], NOW), subnet=None)[LAPTOP].sent == 0
+    assert merged(table=[], subnet=None)[LAPTOP].sent == 0
     assert members.uses([], NOW)["sent4"] == {}
     assert members.uses(TABLE, NOW)["sent4"]["10.66.0.7"] == Use(500, NOW - 10)
 
