@@ -8,12 +8,15 @@ from pathlib import Path
 
 from . import facts
 
-# File: for what, and a command with {page} for the page's address.
+# File: for what, and a command with {page} for the page's address. The file stays: it undoes all of it later.
 KNOWN = {
-    "join.sh": ("Linux", "curl -fsS {page}join.sh | sudo sh"),
-    "join-macos.sh": ("macOS", "curl -fsS {page}join-macos.sh | sudo sh"),
-    "join.ps1": ("Windows (PowerShell as administrator)", "irm {page}join.ps1 | iex"),
-    "openwrt.sh": ("OpenWrt router", "wget -qO- {page}openwrt.sh | sh"),
+    "join.sh": ("Linux", "curl -fsSO {page}join.sh && sudo sh join.sh"),
+    "join-macos.sh": ("macOS", "curl -fsSO {page}join-macos.sh && sudo sh join-macos.sh"),
+    "join.ps1": (
+        "Windows (PowerShell as administrator)",
+        "curl.exe -fsSO {page}join.ps1; powershell -ExecutionPolicy Bypass -File join.ps1",
+    ),
+    "openwrt.sh": ("OpenWrt router", "wget -q {page}openwrt.sh && sh openwrt.sh"),
     "phones.txt": ("iPhone, iPad and Android", ""),
 }
 

@@ -148,7 +148,7 @@ def test_the_kit_has_a_command_for_each_script(tmp_path: Path) -> None:
     (tmp_path / facts.KIT / "join.sh").write_text("x")
     (tmp_path / facts.KIT / "later.sh").write_text("x")
     body = ask(tmp_path)[2]
-    assert f"curl -fsS {scenes.PAGE}join.sh | sudo sh" in body
+    assert f"curl -fsSO {scenes.PAGE}join.sh &amp;&amp; sudo sh join.sh" in body
     assert f"curl -fsSO {scenes.PAGE}later.sh" in body
     assert 'href="/phones.txt"' in body
 
