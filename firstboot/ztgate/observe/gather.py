@@ -36,6 +36,7 @@ def facts(machine: Machine, now: float) -> Facts:
         name=config.gateway.name,
         network=config.network,
         page=page_of(current.address),
+        hosts=hosts(config.gateway.name, node, str(shown.get("domain", ""))),
         last_run=last_run(machine),
         status=shown,
         public4=public_ipv4(status, str(config.ipv4.source or ""), str(wan.get("address", ""))),
@@ -50,6 +51,17 @@ def facts(machine: Machine, now: float) -> Facts:
 def page_of(address: str) -> str:
     """The page's URL; "" as long as the gateway has no address."""
     return f"http://{address}/" if address else ""
+
+
+def hosts(name: str, node: str, domain: str) -> tuple[str, ...]:
+    """What this gateway is called in the members' domain; nothing where they have none."""
+    return tuple(f"{own.lower()}.{domain}" for own in (name, node)) if domain else ()
+
+
+def names(machine: Machine) -> dict[str, str]:
+    """Members' names by node id, as the controller had them when it was asked last."""
+    rows = store.read_json(machine.paths.state).get("members") or {}
+    return {node: str(row[0]) for node, row in rows.items() if row}
 
 
 def public_ipv4(status: Mapping[str, Any], source: str, wan: str) -> str:
@@ -83,7 +95,9 @@ def _members(
     counted = members.uses(_rows(machine, "nft", "-j", "list", "table", "inet", "ztgate"), now)
     peers: members.Rows = _try(machine.service.peer_rows, [])
     near = neighbours(machine, network)
-    return members.merge(network, node, sights(peers, near, network.mac, node, now), counted, {}, subnet)
+    return members.merge(
+        network, node, sights(peers, near, network.mac, node, now), counted, names(machine), subnet
+    )
 
 
 def _rows(machine: Machine, *argv: str) -> members.Rows:

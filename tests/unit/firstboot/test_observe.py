@@ -127,6 +127,19 @@ def test_whom_the_internet_sees(surface: list[str], source: str, wan: str, expec
     assert gather.public_ipv4(status, source, wan) == expected
 
 
+def test_names_that_the_controller_told(tmp_path: Path) -> None:
+    made = machine(tmp_path)
+    assert gather.names(made) == {}
+    made.paths.state.parent.mkdir(parents=True, exist_ok=True)
+    made.paths.state.write_text('{"members": {"54f03b7f83": ["anna", "10.66.0.7"], "bbbbbbbbbb": []}}')
+    assert gather.names(made) == {LAPTOP: "anna"}
+
+
+def test_names_of_the_page_itself() -> None:
+    assert gather.hosts("Home", NODE, "zt.home.arpa") == ("home.zt.home.arpa", f"{NODE}.zt.home.arpa")
+    assert gather.hosts("Home", NODE, "") == ()
+
+
 def test_rates() -> None:
     before = Facts(at=NOW, interfaces={"members": (1000, 2000)})
     after = Facts(at=NOW + 10, interfaces={"members": (1500, 4000)})
