@@ -22,8 +22,8 @@ BETWEEN = 60.0  # seconds from one end of the doctor's examination to its next b
 def run(machine: Machine, now: Callable[[], float] = time.time) -> None:
     """Look on and on. It is said to be ready when there are facts with rates: the page waits for that."""
     before = look(machine, None, now())
-    # Not at once: on a slow machine the server that somebody waits for is just starting.
-    pause, due = FIRST, machine.clock.now() + PAUSE
+    # Not at once: on a slow machine the page's server is just starting, and the doctor would see it too busy.
+    pause, due = FIRST, machine.clock.now() + 2 * PAUSE
     while True:
         machine.clock.sleep(pause)
         before = look(machine, before, now())

@@ -137,7 +137,7 @@ def headline(facts: Facts, doctor: Examination, now: float) -> Headline:
     if status.get("ipv6", "none") == "none":
         return Headline(GOOD, "Working, IPv4 only", _sentence(str(status.get("ipv6_reason", ""))))
     if not doctor.verdicts:
-        return Headline(GOOD, "Set up", "Every link is being examined: that takes half a minute.")
+        return Headline(GOOD, "Set up", "Every link is being examined: that takes a minute.")
     return Headline(GOOD, "Working", "IPv4 and IPv6 reach the internet from here.")
 
 
