@@ -32,10 +32,6 @@ class Paths:
         self.authorized_keys = self.state_dir / "root.authorized_keys"
 
         self.run_dir = root / "run/ztgate"
-        self.last_run = self.run_dir / "last-run"
-        # What the page's server may see; see observe/ and steps/serve_page.py.
-        self.page_dir = self.run_dir / "page"
-        self.page_socket = root / "run/systemd/system/ztgate-page.socket.d/ztgate.conf"
         self.ndppd_conf = self.run_dir / "ndppd.conf"
         self.learnt = self.run_dir / "learnt.json"
         self.resolver = root / "run/ztgate-dns"
@@ -67,3 +63,18 @@ class Paths:
     def wifi(self, interface: str) -> Path:
         """wpa_supplicant's configuration for a wireless interface."""
         return self.run_dir / f"wifi-{interface}.conf"
+
+    @property
+    def last_run(self) -> Path:
+        """When `ztgate apply` last said how it stands."""
+        return self.run_dir / "last-run"
+
+    @property
+    def page_dir(self) -> Path:
+        """What the page's server may see; see observe/ and steps/serve_page.py."""
+        return self.run_dir / "page"
+
+    @property
+    def page_socket(self) -> Path:
+        """Where that listens: a drop-in of its socket."""
+        return self.root / "run/systemd/system/ztgate-page.socket.d/ztgate.conf"

@@ -11,6 +11,7 @@ from .. import configfile, members_subnet, report, state, store
 from ..errors import ZtgateError
 from ..machine import Machine
 from ..members import neighbours, sights
+from ..names import recalled
 from ..page.facts import Facts, Member
 from ..page.view import status_of
 from ..zerotier import Network
@@ -60,8 +61,7 @@ def hosts(name: str, node: str, domain: str) -> tuple[str, ...]:
 
 def names(machine: Machine) -> dict[str, str]:
     """Members' names by node id, as the controller had them when it was asked last."""
-    rows = store.read_json(machine.paths.state).get("members") or {}
-    return {node: str(row[0]) for node, row in rows.items() if row}
+    return {node: row[0] for node, row in recalled(machine).items() if row}
 
 
 def public_ipv4(status: Mapping[str, Any], source: str, wan: str) -> str:

@@ -130,8 +130,8 @@ def test_whom_the_internet_sees(surface: list[str], source: str, wan: str, expec
 def test_names_that_the_controller_told(tmp_path: Path) -> None:
     made = machine(tmp_path)
     assert gather.names(made) == {}
-    made.paths.state.parent.mkdir(parents=True, exist_ok=True)
-    made.paths.state.write_text('{"members": {"54f03b7f83": ["anna", "10.66.0.7"], "bbbbbbbbbb": []}}')
+    made.paths.members.parent.mkdir(parents=True, exist_ok=True)
+    made.paths.members.write_text('{"54f03b7f83": ["anna", "10.66.0.7"], "bbbbbbbbbb": []}')
     assert gather.names(made) == {LAPTOP: "anna"}
 
 
