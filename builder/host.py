@@ -36,6 +36,8 @@ KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg or /usr/share/keyrings
 OVMF = "/usr/share/OVMF/OVMF_CODE_4M.fd or /usr/share/OVMF/OVMF_CODE.fd"
 AAVMF = "/usr/share/AAVMF/AAVMF_CODE.no-secboot.fd or /usr/share/AAVMF/AAVMF_CODE.fd"
 
+DEBIAN = Path("/etc/debian_version").exists() and not Path("/etc/lsb-release").exists()
+
 NEEDS = (
     Need("mmdebstrap", "mmdebstrap", "makes the root file system", MAKING),
     Need(KEYRING, "debian-archive-keyring", "Debian's keys", MAKING),
@@ -70,6 +72,9 @@ NEEDS = (
     Need("mount", "mount", "mounts a disk that must not be flashed then", (TEST,)),
     Need("shellcheck", "shellcheck", "checks shell scripts", (TEST,)),
     Need("gpg", "gpg", "signs a repository of its own", (TEST,)),
+    Need("systemd-analyze", "systemd", "judges how a unit is closed in", (TEST,)),
+    # Ubuntu has it as a snap only; there the tests take Playwright's own, see tests/browser.py.
+    *([Need("chromium", "chromium", "looks at the gateway's page", (TEST,))] if DEBIAN else []),
 )
 
 

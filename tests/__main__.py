@@ -14,7 +14,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from tests import access_point, jobs, kernel
+from tests import access_point, browser, jobs, kernel
 from tests.conftest import ROOT
 from tests.jobs import REPORTS, Job
 
@@ -85,6 +85,8 @@ def main() -> int:
         parser.error(f"{', '.join(sorted(unknown))}: the tiers are {', '.join(TIERS)}")
     REPORTS.mkdir(parents=True, exist_ok=True)
     given: dict[str, list[str]] = {"unit": []}
+    if "unit" in tiers:
+        browser.ensure()
     if tiers != ["unit"]:
         given = prepared(options.zerotier, tiers, options.soak)
     chosen = ["-m", "soak" if options.soak else "not soak"]

@@ -48,6 +48,7 @@ def parser() -> argparse.ArgumentParser:
     wifi.add_argument("interface", metavar="INTERFACE")
     doctor = verbs.add_parser("doctor", help="check the whole chain, link by link")
     doctor.add_argument("--json", action="store_true", help="for programs")
+    verbs.add_parser("observe", help="write down what the page shows, on and on (for ztgate-observe.service)")
     verbs.add_parser("version", help="print the version")
     return top
 
@@ -107,6 +108,10 @@ def _run(options: argparse.Namespace) -> int:
         shown = json.dumps(verdict.as_json(verdicts), indent=1) + "\n" if options.json else None
         print(shown or verdict.text(verdicts), end="")
         return 0 if all(each.ok for each in verdicts) else 1
+    if options.verb == "observe":
+        from .observe import loop
+
+        loop.run(machine)
     from . import enrol, report
 
     status = report.read(machine) | enrol.shown(machine.paths, machine.clock)

@@ -142,6 +142,7 @@ class Config:
     firewall: Firewall
     dns: Dns | None
     members: Members
+    page: bool
     wifi: Wifi | None
     ssh: Ssh
     zerotier: ZeroTier
@@ -247,6 +248,7 @@ def _build(data: dict[str, Any]) -> Config:
         firewall=Firewall(firewall["inbound"], tuple(AllowRule(*rule) for rule in allow if rule)),
         dns=_build_dns(data["dns"]),
         members=Members(members["check-ipv4"], members["check-ipv6"], members["check-resolver"]),
+        page=data["page"] == "on",
         wifi=_build_wifi(data["wifi"]),
         ssh=Ssh(tuple(key.strip() for key in data["ssh"]["authorized-keys"]), data["ssh"]["from"]),
         zerotier=ZeroTier(tuple(data["zerotier"]["moons"]), data["zerotier"]["planet"]),

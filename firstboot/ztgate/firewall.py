@@ -63,6 +63,7 @@ def inputs(config: Config, situation: Situation) -> dict[str, Any]:
         **asdict(situation),
         "ssh": config.ssh.source,
         "dns": config.dns is not None,
+        "page": config.page,
         "inbound": config.firewall.inbound,
         "allow": [asdict(rule) for rule in config.firewall.allow],
         "source": str(config.ipv4.source or ""),

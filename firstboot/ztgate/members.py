@@ -76,8 +76,8 @@ def listing(machine: Machine, token: Secret | None) -> Listing:
         members = machine.require_controller().members(config.network)
         names.remember(machine, members.values())
     node, network = machine.service.node(), machine.service.network(config.network)
-    neighbours, mac = _neighbours(machine, network), network.mac if network else ""
-    seen = sights(machine.service.peer_rows(), neighbours, mac, node, time.time())
+    near, mac = neighbours(machine, network), network.mac if network else ""
+    seen = sights(machine.service.peer_rows(), near, mac, node, time.time())
     host = config.network[:10]  # the controller's node is a peer, and seldom a member
     if host in seen and not seen[host].addresses:
         del seen[host]
@@ -183,7 +183,8 @@ def _shown(text_: str) -> bool:
     return isinstance(address, IPv4Address) or address in GLOBAL
 
 
-def _neighbours(machine: Machine, network: Network | None) -> Rows:
+def neighbours(machine: Machine, network: Network | None) -> Rows:
+    """Of `ip -s -j neigh`, those on the network's interface."""
     if network is None:
         return []
     code, output = machine.probe(("ip", "-s", "-j", "neigh", "show", "dev", network.interface))

@@ -63,3 +63,18 @@ class Paths:
     def wifi(self, interface: str) -> Path:
         """wpa_supplicant's configuration for a wireless interface."""
         return self.run_dir / f"wifi-{interface}.conf"
+
+    @property
+    def last_run(self) -> Path:
+        """When `ztgate apply` last said how it stands."""
+        return self.run_dir / "last-run"
+
+    @property
+    def page_dir(self) -> Path:
+        """What the page's server may see; see observe/ and steps/serve_page.py."""
+        return self.run_dir / "page"
+
+    @property
+    def page_socket(self) -> Path:
+        """Where that listens: a drop-in of its socket."""
+        return self.root / "run/systemd/system/ztgate-page.socket.d/ztgate.conf"

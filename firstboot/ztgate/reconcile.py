@@ -26,6 +26,7 @@ from .steps import (
     prove,
     proxy_ndp,
     serve_dns,
+    serve_page,
     ssh_keys,
     start_zerotier,
     take_identity,
@@ -33,6 +34,7 @@ from .steps import (
     verify,
     wifi,
 )
+from .zerotier import Network
 
 
 @dataclass(frozen=True)
@@ -92,11 +94,8 @@ def reconcile(machine: Machine, found: Found, insist: bool = False) -> Outcome:
     load_firewall.run(machine, config, situation)
     current = current.but(situation=asdict(situation), way=ipv6.way)
     machine.remember(current)
-    if ipv6.way == ON_LINK and ipv6.subnet:
-        proxy_ndp.run(machine, wan.interface6, network, ipv6.subnet, node)
-    else:
-        proxy_ndp.stop(machine, wan.interfaces)
-
+    _answer(machine, wan, network, ipv6, node)
+    serve_page.run(machine, config, network, node, current.address)
     servers = serve_dns.run(machine, config, network, node, ipv6.subnet, current)
 
     works6, reason = _prove(machine, config, wan, ipv6, current)
@@ -109,6 +108,14 @@ def reconcile(machine: Machine, found: Found, insist: bool = False) -> Outcome:
     current = _without_token(machine, config, current)
     machine.remember(current)
     return _outcome(machine, found, node, ipv6, reason, wan, servers, current)
+
+
+def _answer(machine: Machine, wan: Wan, network: Network, ipv6: Choice, node: str) -> None:
+    """Members' IPv6 addresses are found here, where they are looked for."""
+    if ipv6.way == ON_LINK and ipv6.subnet:
+        proxy_ndp.run(machine, wan.interface6, network, ipv6.subnet, node)
+    else:
+        proxy_ndp.stop(machine, wan.interfaces)
 
 
 def _outcome(

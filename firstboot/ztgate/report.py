@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import time
 from collections.abc import Iterable
 from dataclasses import asdict
 from typing import Any
@@ -113,6 +114,7 @@ def read(machine: Machine) -> dict[str, Any]:
 def _write(machine: Machine, data: dict[str, Any]) -> None:
     if machine.dry_run:
         return
+    store.write(machine.paths.last_run, f"{time.time():.0f}".encode())
     status = {"version": __version__, **data}
     content = (json.dumps(status, indent=1) + "\n").encode()
     # The timer comes by every other minute: memory cards are spared what did not change.

@@ -18,7 +18,7 @@ from .ledger import Ledger, Settings
 from .machine import Machine
 from .register import Target
 from .state import State
-from .steps import ask_people, load_firewall, proxy_ndp, publish, serve_dns
+from .steps import ask_people, load_firewall, proxy_ndp, publish, serve_dns, serve_page
 
 
 def run(machine: Machine, config: Config, node: str) -> None:
@@ -53,6 +53,7 @@ def _close(machine: Machine, config: Config) -> None:
     """Forward nothing, and answer nobody."""
     serve_dns.stop(machine)
     machine.do([Command(("systemctl", "stop", proxy_ndp.UNIT), "nobody's neighbour any more")])
+    serve_page.stop(machine)
     load_firewall.run(machine, config, Situation())
 
 

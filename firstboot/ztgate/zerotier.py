@@ -96,12 +96,24 @@ class Service:
         code, data = self.call("GET", "/moon")
         return tuple(str(moon["id"])[-10:] for moon in data) if code == 200 and isinstance(data, list) else ()
 
+    def metrics(self) -> str:
+        """GET /metrics: Prometheus' text format."""
+        code, content = self._exchange("GET", "/metrics", None)
+        return content.decode("utf-8", "replace") if code == 200 else ""
+
     def change(self, method: str, path: str, body: dict[str, Any]) -> None:
         """POST or DELETE, and expect success."""
         self._expect(method, path, body)
 
     def call(self, method: str, path: str, body: dict[str, Any] | None = None) -> tuple[int, Any]:
         """One request: the status code and the decoded body."""
+        status, content = self._exchange(method, path, body)
+        try:
+            return status, json.loads(content) if content else {}
+        except ValueError:
+            return status, {}
+
+    def _exchange(self, method: str, path: str, body: dict[str, Any] | None) -> tuple[int, bytes]:
         token = (store.read_text(self.home / "authtoken.secret") or "").strip()
         if not token:
             raise WaitingError("ZeroTier has not started yet")
@@ -110,15 +122,11 @@ class Service:
             headers = {"X-ZT1-Auth": token, "Content-Type": "application/json"}
             connection.request(method, path, json.dumps(body) if body is not None else None, headers)
             reply = connection.getresponse()
-            content = reply.read()
+            return reply.status, reply.read()
         except (OSError, http.client.HTTPException):
             raise WaitingError("ZeroTier's service does not answer yet") from None
         finally:
             connection.close()
-        try:
-            return reply.status, json.loads(content) if content else {}
-        except ValueError:
-            return reply.status, {}
 
     def _expect(self, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
         code, data = self.call(method, path, body)

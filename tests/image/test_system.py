@@ -75,6 +75,9 @@ def test_nobody_has_a_password(root: Root) -> None:
         ("/usr/sbin/resize2fs", "regular", 0o755),
         ("/usr/sbin/fsck.fat", "regular", 0o755),
         ("/usr/lib/ztgate/gateway.schema.json", "regular", 0o644),
+        ("/usr/libexec/ztgate-page", "regular", 0o755),
+        ("/usr/lib/systemd/system/ztgate-page.socket", "regular", 0o644),
+        ("/usr/lib/ztgate/ztgate/page/templates/page.html.j2", "regular", 0o644),
         ("/dev", "directory", 0o755),
     ],
 )

@@ -16,6 +16,7 @@ import pytest
 import requests
 from ztgate import report, service
 from ztgate.machine import Machine
+from ztgate.paths import Paths
 
 from lab.central import Central, Passthrough
 from lab.central_upstream import Upstream
@@ -24,7 +25,7 @@ from lab.httpd import HttpServer, Reply, Request, bytes_reply
 from lab.tls import Certificate
 from tests.unit.standin.conftest import Service
 
-from .support import NETWORK, NODE, TOKEN, FakeClock, FakeListener, FakeTools, machine, tools
+from .support import NETWORK, NODE, TOKEN, FakeClock, FakeListener, FakeTools, forget_boot, machine, tools
 
 Json = dict[str, Any]
 TIMER = 120.0  # seconds; ztgate.timer, OnUnitInactiveSec
@@ -114,10 +115,8 @@ class World:
 
     def cut_power(self) -> None:
         """What a reboot forgets: /run, the kernel's rules and proxies."""
-        for path in (self.root / "run/ztgate").glob("*"):
-            path.unlink()
+        forget_boot(Paths(self.root), self.tools)
         self.tools.loaded = ""
-        self.tools.proxies.clear()
 
     def live(self, seconds: float, timer: float = TIMER) -> int | None:
         """The service and its timer for so long, or until it is ready; its last exit status."""

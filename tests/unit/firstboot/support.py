@@ -1,6 +1,7 @@
 """A machine that is all pretence: files below a temporary folder, tools, service and controller in memory."""
 
 import json
+import shutil
 from collections.abc import Callable
 from ipaddress import IPv6Address, IPv6Network, ip_address, ip_interface, ip_network
 from pathlib import Path
@@ -255,6 +256,17 @@ def with_console(made: Machine) -> Path:
     shown.parent.mkdir()
     shown.touch()
     return shown
+
+
+def forget_boot(paths: Paths, pretended: FakeTools) -> None:
+    """What a reboot forgets: ztgate's folder in /run, units that it started and proxies."""
+    for path in (*paths.run_dir.glob("*"), paths.page_socket.parent):
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
+    pretended.proxies.clear()
+    pretended.running = {"zerotier-one.service"}
 
 
 def tools(made: Machine) -> FakeTools:

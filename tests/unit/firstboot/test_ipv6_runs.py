@@ -11,7 +11,7 @@ from ztgate.members_subnet import NAT66
 from ztgate.reconcile import Outcome
 from ztgate.steps import probe_ipv6, proxy_ndp
 
-from .support import GOOD, NETWORK, NODE, FakeClock, FakeController, found, machine, tools
+from .support import GOOD, NETWORK, NODE, FakeClock, FakeController, forget_boot, found, machine, tools
 from .test_ipv6 import DELEGATED, HOME, LINK, OTHER, RANGE, SUBNET
 
 VIA6 = str(derive.rfc4193(NETWORK, NODE))
@@ -29,10 +29,7 @@ def routes6(controller: FakeController) -> list[tuple[str, str | None]]:
 
 
 def reboot(made: Machine) -> None:
-    for path in made.paths.run_dir.glob("*"):
-        path.unlink()
-    tools(made).proxies.clear()
-    tools(made).running.discard(proxy_ndp.UNIT)
+    forget_boot(made.paths, tools(made))
 
 
 def test_a_routed_prefix_needs_no_proxy(tmp_path: Path, controller: FakeController) -> None:

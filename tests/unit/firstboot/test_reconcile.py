@@ -11,7 +11,7 @@ from ztgate.machine import Machine
 from ztgate.reconcile import Outcome
 from ztgate.reconcile import reconcile as run
 
-from .support import GOOD, NODE, TOKEN, FakeController, found, machine, tools, with_console
+from .support import GOOD, NODE, TOKEN, FakeController, forget_boot, found, machine, tools, with_console
 
 KEEP = GOOD + "  token-after-setup: keep\n"
 VIA6 = "fd11:6be7:80b4:8708:3999:9311:6be7:80b4"
@@ -24,11 +24,8 @@ def go(made: Machine) -> Outcome:
 
 
 def rebooted(made: Machine) -> None:
-    """What a reboot forgets."""
-    for path in made.paths.run_dir.glob("*"):
-        path.unlink()
+    forget_boot(made.paths, tools(made))
     tools(made).loaded = ""
-    tools(made).proxies.clear()
 
 
 def kinds(made: Machine) -> set[type]:
