@@ -98,6 +98,11 @@ def cgroup() -> Path:
     return found / own.lstrip("/")
 
 
+def ordinary_user() -> bool:
+    """Whether root in here is somebody else outside, who is seldom given a cgroup."""
+    return Path("/proc/self/uid_map").read_text().split()[2] != str(2**32 - 1)
+
+
 @dataclass
 class Userland:
     """One tree in a namespace: switched on and off like a computer, and written to meanwhile like one."""

@@ -97,7 +97,7 @@ class World:
         self.dns(self.isp.host, LAN[0], LAN[0])
         self.dns(self.isp.host, ISP_DNS, ISP_DNS)
         self.dns(self.gateway, GATEWAY4, topology.WAN_IPV4)  # as soon as it has that address
-        self.userlands: list[Userland] = []
+        self.userlands: dict[tuple[str, str], Userland] = {}
         self.nwid = ""
 
     def _gateway(self) -> tuple[Namespace, Node]:
@@ -153,7 +153,14 @@ class World:
         return nwid
 
     def userland(self, suite: str, kind: str) -> Userland:
-        """The laptop's: ``kind`` is networkd, NetworkManager or plain, which is without systemd."""
+        """The laptop's, off; ``kind`` is networkd, NetworkManager or plain, which is without systemd."""
+        for other in self.userlands.values():  # they are one computer: only one of them can be plugged in
+            other.stop()
+        if (suite, kind) not in self.userlands:
+            self.userlands[suite, kind] = self._installed(suite, kind)
+        return self.userlands[suite, kind]
+
+    def _installed(self, suite: str, kind: str) -> Userland:
         land = Userland(self.laptop, suite, self.work / f"{suite}-{kind}", systemd=kind != "plain")
         land.create(self.package)
         (land.tree / HOME / "moons.d").mkdir()
@@ -177,7 +184,6 @@ class World:
             land.write("etc/resolv.conf", RESOLV)
         if kind != "NetworkManager":
             land.disable("NetworkManager")
-        self.userlands.append(land)
         return land
 
     def script(self, nwid: str, land: Userland) -> None:
@@ -226,7 +232,7 @@ class World:
 
     def stop(self) -> None:
         """Take it all down."""
-        for land in self.userlands:
+        for land in self.userlands.values():
             land.stop()
         for host in (self.laptop, self.gateway, self.controller.host, self.internet, self.isp.host):
             host.remove()
