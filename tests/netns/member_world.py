@@ -199,7 +199,8 @@ class World:
         """
         self.script(nwid, land)
         node = retry(lambda: land.run("zerotier-cli", "info"), 20, "the laptop's node").split()[2]
-        script = land.argv("sh", "/root/join.sh", "--wait", "60", *options)
+        shell = ["sh"] if land.systemd else ["busybox", "ash"]
+        script = land.argv(*shell, "/root/join.sh", "--wait", "60", *options)
         log = self.logs / f"join-{nwid}-{land.work.name}.log"
         log.unlink(missing_ok=True)
         running = process.start(script, log)

@@ -97,10 +97,7 @@ def live(land: Userland) -> dict[str, str]:
     if land.systemd:
         units = land.run("systemctl", "list-unit-files", "--no-legend", "--no-pager")
         found["units"] = "\n".join(line for line in units.splitlines() if "transient" not in line)
-        if (
-            "resolved" in (land.tree / "etc/resolv.conf").resolve().name
-            or (land.tree / "etc/resolv.conf").is_symlink()
-        ):
+        if "127.0.0.53" in land.run("cat", "/etc/resolv.conf"):
             found["resolver"] = land.run("resolvectl", "dns") + land.run("resolvectl", "domain")
     return found
 

@@ -34,6 +34,7 @@ SEAMS = {
     "lab/process.py",
     "lab/standin/zerotier_one_standin/run.py",
     "lab/machine.py",  # names types and exceptions only
+    "lab/enrolment.py",  # names a type and an exception only
     "lab/netns.py",  # names a type only
     "lab/userland.py",  # names a type only
 }

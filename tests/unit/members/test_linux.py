@@ -1,4 +1,4 @@
-"""join.sh's own functions, called by dash with programs that are pretended; tests/netns runs the whole of it."""
+"""join.sh's functions, called by dash with programs that are pretended; tests/netns runs the whole."""
 
 import json
 import subprocess
