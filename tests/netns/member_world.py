@@ -156,6 +156,7 @@ class World:
         """The laptop's, off; ``kind`` is networkd, NetworkManager or plain, which is without systemd."""
         for other in self.userlands.values():  # they are one computer: only one of them can be plugged in
             other.stop()
+        self.laptop.run("nft", "flush", "ruleset")  # a namespace outlives its processes
         if (suite, kind) not in self.userlands:
             self.userlands[suite, kind] = self._installed(suite, kind)
         return self.userlands[suite, kind]
