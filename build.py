@@ -15,6 +15,7 @@ from builder.verbs import (
     Verb,
     build,
     clean,
+    client,
     completion,
     configure,
     describe,
@@ -115,6 +116,7 @@ VERBS = (
     configure.VERB,
     preauthorize.VERB,
     flash.VERB,
+    client.VERB,
     setup.VERB,
     # The lab is no business of the builder's, so its two verbs are here.
     Verb("standin", "build the lab's stand-in for ZeroTier and print its path", build_standin),

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from lab import disk, names, topology, traces
+from lab.enrolment import Enrolment
 from lab.errors import LabError
 from lab.machine import Machine
 from lab.retry import NotYet, retry
@@ -40,6 +41,7 @@ class Scene:
     token: str = ""
     global_address: str = ""
     machine: Machine | None = None
+    enrolment: Enrolment | None = None
 
     def __enter__(self) -> "Scene":
         self.set()
@@ -54,16 +56,16 @@ class Scene:
         self.nwid = controller.create_network(**LIVED_IN)
         name, member = PRINTER
         controller.node.api("POST", f"/controller/network/{self.nwid}/member/{name}", member)
-        laptop = self.world.member("laptop")
-        controller.authorize(self.nwid, laptop.node.address)
-        laptop.join(self.nwid)
-        retry(lambda: laptop.node.network(self.nwid), 60, "the laptop in its network")
-        self.before = self.snapshot()
         sections: dict[str, Json] = {
             "firewall": {"allow": [f"tcp/{ALLOWED_PORT}"]},
             "gateway": {"name": "lab-gateway"},
         }
         config = self.world.config(self.nwid, self.door, **sections, **self.sections)
+        laptop = self.world.member("laptop")
+        self.enrolment = laptop.enrol(config, topology.RESOLVER, self.world.work / f"laptop-{self.nwid}")
+        controller.authorize(self.nwid, laptop.node.address)
+        retry(lambda: laptop.node.network(self.nwid), 60, "the laptop in its network")
+        self.before = self.snapshot()
         self.token = controller.door(self.door).token
         name = "gateway" if self.image is None else self.image.stem
         self.machine = self.world.gateway(name, config, self.image, spare=self.spare)
@@ -71,7 +73,8 @@ class Scene:
     def strike(self) -> None:
         """The gateway is gone, and the laptop no longer in its network."""
         self.gateway.close()
-        self.world.member("laptop").node.api("DELETE", f"/network/{self.nwid}")
+        if self.enrolment is not None:
+            self.enrolment.leave()
 
     def snapshot(self) -> Json:
         """The network and its members as the controller has them."""
@@ -148,6 +151,15 @@ def differences(before: Json, now: Json) -> list[str]:
     for key in ("v4AssignMode", "v6AssignMode"):
         changed += [f"{key}.{name}" for name, on in before[key].items() if on and not now[key].get(name)]
     return changed
+
+
+def laptop_is_enrolled(scene: Scene) -> str:
+    """join.sh, which has been at work since before the gateway, ends and finds nothing wrong."""
+    want(scene.enrolment is not None, "nobody has started join.sh")
+    said = scene.enrolment.verdict() if scene.enrolment is not None else ""
+    verdicts = [line.split(maxsplit=1)[1] for line in said.splitlines() if line.startswith("ok ")]
+    want(len(verdicts) == 5, f"join.sh has {len(verdicts)} good verdicts:\n{said}")
+    return "; ".join(verdicts)
 
 
 def ipv4_leaves_here(scene: Scene) -> str:
@@ -354,6 +366,7 @@ CHECKS = (
     Check("authorized itself", authorized_itself),
     Check("published the default routes", default_routes),
     Check("left what was there", nothing_lost),
+    Check("join.sh has enrolled the laptop", laptop_is_enrolled),
     Check("IPv4 leaves through the gateway", ipv4_leaves_here),
     Check("IPv6 leaves with the member's own address", ipv6_leaves_here),
     Check("DNS leaves through the gateway", dns_leaves_here),

@@ -1,9 +1,11 @@
-"""A member of the ZeroTier network: somebody's laptop at home, with the article's steps 3 and 3a done."""
+"""A member of the ZeroTier network: somebody's laptop at home."""
 
 import json
 import sys
+from pathlib import Path
 from typing import Any
 
+from lab.enrolment import Enrolment
 from lab.netns import Namespace
 from lab.retry import NotYet, retry
 from lab.zerotier import Node
@@ -20,13 +22,17 @@ class Member:
         self.host, self.node = host, node
 
     def start(self) -> None:
-        """Start the node, with rp_filter as the article's step 3a wants it."""
-        for key in ("all", "default", "eth0"):
-            self.host.run("sysctl", "-qw", f"net.ipv4.conf.{key}.rp_filter=2")
+        """Start the node."""
         self.node.start()
 
+    def enrol(self, config: str, resolver: str, work: Path) -> Enrolment:
+        """Have join.sh for a gateway.yaml at work; it asks to be let in when this returns."""
+        enrolment = Enrolment(self.host, self.node, config, resolver, work)
+        enrolment.begin()
+        return enrolment
+
     def join(self, nwid: str, full_tunnel: bool = True) -> None:
-        """Join with the settings of the article's steps 3 and 4d."""
+        """Join with the settings of the article's steps 3 and 4d, by hand: a member that nobody looks at."""
         self.node.join(nwid, allowManaged=True, allowGlobal=full_tunnel, allowDefault=full_tunnel)
 
     def addresses(self, nwid: str) -> list[str]:

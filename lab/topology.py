@@ -61,6 +61,8 @@ ANYCAST = (
     "2620:fe::fe/128",
     *(address for ipv4, ipv6 in ROOT_SERVERS for address in (f"{ipv4}/32", f"{ipv6}/128")),
 )
+# A public resolver, which some members' networks name.
+RESOLVER = "9.9.9.9"
 
 
 @dataclass(frozen=True)

@@ -42,7 +42,7 @@ LIVED_IN: dict[str, Any] = {
     "ipAssignmentPools": [{"ipRangeStart": "10.66.0.100", "ipRangeEnd": "10.66.0.250"}],
     "v4AssignMode": {"zt": True},
     "multicastLimit": 48,
-    "dns": {"domain": "home.example", "servers": ["10.66.0.53"]},
+    "dns": {"domain": "home.example", "servers": [topology.RESOLVER]},
 }
 NEEDED = (
     "ip",
@@ -95,6 +95,7 @@ class World:
             self.isp.host.run("ip", "route", "add", address, "via", str(via))
         self.names = Names(self.internet, self.work / "names")
         self.names.start()
+        self.internet.start("resolver", *resolver_argv())
         self.internet.start("echo", sys.executable, "-m", "lab.echo", "--port", str(ECHO_PORT))
         host = self.isp.connect(topology.CONTROLLER, self.logs)
         self.controller = Controller(host, self.package, self.work / "controller")
@@ -130,6 +131,11 @@ class World:
             "ssh": {"authorized-keys": [self.public_key], "from": "wan"},
             "zerotier": {"moons": [base64.b64encode(self.controller.moon.read_bytes()).decode()]},
             "dns": {"trust-anchors": [self.names.trust_anchor]},
+        }
+        config["members"] = {
+            "check-ipv4": echo_url(4),
+            "check-ipv6": echo_url(6),
+            "check-resolver": topology.WHOAMI_NAME.rstrip("."),
         }
         for name, values in sections.items():
             config[name] = {**config.get(name, {}), **values}
@@ -197,3 +203,13 @@ def echo_url(family: int, path: str = "/") -> str:
     site = topology.INTERNET
     host = str(site.ipv4.ip) if family == 4 else f"[{site.ipv6.ip}]"
     return f"http://{host}:{ECHO_PORT}{path}"
+
+
+def resolver_argv() -> list[str]:
+    """A public resolver, for those who use one; it says of itself which one was asked."""
+    return [
+        "dnsmasq", "--keep-in-foreground", "--conf-file=/dev/null", "--user=root", "--group=root",
+        "--no-resolv", "--no-hosts", "--no-poll", "--pid-file=", "--log-facility=-", "--bind-interfaces",
+        f"--listen-address={topology.RESOLVER}",
+        f"--host-record={topology.WHOAMI_NAME.rstrip('.')},{topology.RESOLVER}",
+    ]  # fmt: skip

@@ -52,6 +52,8 @@ def prepared(zerotier: Path | None, tiers: list[str], soak: bool) -> dict[str, l
     """Each tier's options for pytest; what they name is made or downloaded here, outside the sandbox."""
     images = build_once(zerotier, soak)
     given = {tier: [] if tier == "unit" else list(images) for tier in tiers}
+    if "netns" in given:
+        _output([sys.executable, "-m", "lab.userland"])
     if "qemu" in given and not soak:
         given["qemu"] += ["--hostapd", str(access_point.download(REPORTS))]
         for name in kernel.OTHERS:

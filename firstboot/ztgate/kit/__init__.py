@@ -12,7 +12,7 @@ from ..config import Config
 
 TEMPLATES = Path(__file__).parent / "templates"
 # By the name under which it is handed out; scripts are those with a suffix of .sh and .ps1.
-FILES = ("join-macos.sh", "join.ps1", "openwrt.sh", "phones.txt")
+FILES = ("join.sh", "join-macos.sh", "join.ps1", "openwrt.sh", "phones.txt")
 
 
 @dataclass(frozen=True)

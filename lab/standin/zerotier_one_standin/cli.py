@@ -189,6 +189,21 @@ def _with_network(action: Callable[[_Service, list[str]], int]) -> Callable[[_Se
     return checked
 
 
+def _with_setting(
+    verb: str, action: Callable[[_Service, list[str]], int]
+) -> Callable[[_Service, list[str]], int]:
+    def checked(service: _Service, words: list[str]) -> int:
+        missing = "must be a 16-digit (network) ID" if len(words[0]) != 16 else ""
+        if not missing and not words[1]:
+            missing = f"include a property name to {verb}"
+        if missing:
+            print(f"invalid format: {missing}", file=sys.stderr)
+            return _USAGE
+        return action(service, words)
+
+    return checked
+
+
 def _join(service: _Service, words: list[str]) -> int:
     reply = service.call("POST", f"/network/{words[0]}", "{}")
     print(reply if service.as_json else "200 join OK", end="" if service.as_json else "\n")
@@ -261,8 +276,8 @@ _COMMANDS: dict[str, Callable[[_Service, list[str]], int]] = {
     "peers": _peers,
     "join": _with_network(_join),
     "leave": _with_network(_leave),
-    "set": _with_network(_set),
-    "get": _with_network(_get),
+    "set": _with_setting("set", _set),
+    "get": _with_setting("get", _get),
     "listmoons": _list_moons,
     "orbit": _orbit,
     "deorbit": _deorbit,
