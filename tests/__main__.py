@@ -3,7 +3,7 @@
     ./build.py run python -m tests [--zerotier DEB] [--soak] [unit] [image] [netns] [qemu] [-- PYTEST OPTIONS]
 
 Without a tier: all of them. Images are built once, first, where a tier wants them; then the tiers, and the
-files of `qemu`, run side by side, one for each processor. Tests that are marked `soak` take long and seldom
+files of `netns` and `qemu`, run side by side, one for each processor. Tests that are marked `soak` take long and seldom
 find anything: they run with --soak, and nothing else does then.
 """
 
@@ -19,18 +19,31 @@ from tests.conftest import ROOT
 from tests.jobs import REPORTS, Job
 
 TIERS = ("unit", "image", "netns", "qemu")
+# A file of these is a job of its own.
+BY_FILE = ("qemu", "netns")
 # The longest first, so that no processor is left without work at the end; others come after these.
-LONGEST = ("test_raspberry_pi.py", "test_gateway.py", "test_doctor.py", "test_starts.py")
+LONGEST = (
+    "qemu/test_raspberry_pi.py",
+    "qemu/test_gateway.py",
+    "qemu/test_doctor.py",
+    "qemu/test_starts.py",
+    "unit",
+    "netns/test_join.py",
+    "image",
+)
 
 
 def planned(tiers: Sequence[str], given: dict[str, list[str]], rest: Sequence[str]) -> list[Job]:
-    """A job for each tier, and for each file of those that boot."""
-    made = [Job(tier, f"tests/{tier}", [*given[tier], *rest]) for tier in tiers if tier != "qemu"]
-    if "qemu" not in tiers:
-        return made
-    names = sorted(path.name for path in (ROOT / "tests" / "qemu").glob("test_*.py"))
-    names.sort(key=lambda name: LONGEST.index(name) if name in LONGEST else len(LONGEST))
-    return [*(Job("qemu", f"tests/qemu/{name}", [*given["qemu"], *rest]) for name in names), *made]
+    """A job for each tier, or for each file of one, the longest first."""
+    parts = [(tier, part) for tier in tiers for part in _parts(tier)]
+    parts.sort(key=lambda part: LONGEST.index(part[1]) if part[1] in LONGEST else len(LONGEST))
+    return [Job(tier, f"tests/{part}", [*given[tier], *rest]) for tier, part in parts]
+
+
+def _parts(tier: str) -> list[str]:
+    if tier not in BY_FILE:
+        return [tier]
+    return sorted(f"{tier}/{path.name}" for path in (ROOT / "tests" / tier).glob("test_*.py"))
 
 
 def build_once(zerotier: Path | None, soak: bool) -> list[str]:
