@@ -3,8 +3,8 @@
     ./build.py run python -m tests [--zerotier DEB] [--soak] [unit] [image] [netns] [qemu] [-- PYTEST OPTIONS]
 
 Without a tier: all of them. Images are built once, first, where a tier wants them; then the tiers, and the
-files of `netns` and `qemu`, run side by side, one for each processor. Tests that are marked `soak` take long and seldom
-find anything: they run with --soak, and nothing else does then.
+files of `netns` and `qemu`, run side by side, one for each processor. Tests that are marked `soak` take long
+and seldom find anything: they run with --soak, and nothing else does then.
 """
 
 import argparse
