@@ -70,6 +70,20 @@ def keys() -> dict[str, dict[str, Any]]:
     return found
 
 
+def secrets(text: str) -> tuple[str, ...]:
+    """The secrets that a checked gateway.yaml holds: tokens, passwords."""
+    root = yamltext.compose(text)
+    found = []
+    for key, part in keys().items():
+        node: yaml.Node | None = root
+        for word in key.split("."):
+            pair = _pair(node, word) if isinstance(node, yaml.MappingNode) else None
+            node = pair[1] if pair else None
+        if part.get("x-secret") and isinstance(node, yaml.ScalarNode) and not _empty(node):
+            found.append(str(node.value))
+    return tuple(found)
+
+
 def with_token(text: str, directory: Path, from_environment: str) -> str:
     """The same text with the token of `token-file` or $ZTGATE_TOKEN in its place; nothing else is touched."""
     try:

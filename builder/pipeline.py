@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from builder import foreign, gateway_config, imager, load, manifest, zerotier
+from builder import foreign, gateway_config, imager, leaks, load, manifest, zerotier
 from builder.engine import Observer, Outlook, StageResult, resume
 from builder.engine import look_ahead as look
 from builder.errors import BuildError
@@ -21,11 +21,13 @@ from builder.files import copy_sparse, replacing
 from builder.image import MIB, Image
 from builder.layout import template_context
 from builder.project import ROOT
+from builder.run import TOKEN
 from builder.stages import Stage
 from builder.stages.base import BaseStage
 from builder.stages.boot_grub import BootGrubStage
 from builder.stages.boot_raspberry_pi import BootRaspberryPiStage
 from builder.stages.disk import DiskStage
+from builder.stages.gate import GateStage, on_purpose
 from builder.stages.rootfs import RootfsStage
 from builder.stages.tools import ToolsStage
 from builder.stages.twins import TwinsStage
@@ -65,6 +67,7 @@ class Result:
     stages: tuple[StageResult, ...]
     seconds: float
     secret: bool  # a configuration is baked in
+    on_purpose: tuple[str, ...] = ()  # what the leak gate found and lets pass, as it is that configuration's
 
 
 def build(name: str, options: Options, observer: Observer) -> Result:
@@ -80,11 +83,13 @@ def build(name: str, options: Options, observer: Observer) -> Result:
         package = zerotier.obtain(options.zerotier, image.suite, image.architecture, store.root / "download")
         stages = stages_for(image, package, options)
         always = ("base",) if options.fresh else ()
-        results, artifacts = resume(stages, store, observer, always, left_out(image.architecture))
+        gate = gate_for(options, store)
+        results, artifacts = resume([*stages, gate], store, observer, always, left_out(image.architecture))
         observer.waiting(f"copying to {options.out}")
         path = publish(artifacts["disk"], options.out / f"{name}.img", secret=options.config is not None)
         sha256 = (artifacts["disk"] / "sha256").read_text()
-        described = manifest.make(image, package, results, artifacts["rootfs"] / "rootfs.tar", path, sha256)
+        made = [result for result in results if result.name != gate.name]  # its id says who builds
+        described = manifest.make(image, package, made, artifacts["rootfs"] / "rootfs.tar", path, sha256)
         listing = write(options.out / f"{name}.manifest.json", json.dumps(described, indent=2) + "\n")
         if image.boot == "raspberry-pi":
             write(options.out / f"{name}{imager.SUFFIX}", imager.manifest(image, path, sha256))
@@ -92,7 +97,8 @@ def build(name: str, options: Options, observer: Observer) -> Result:
     size = path.stat().st_size
     seconds = round(time.monotonic() - began, 1)
     secret = options.config is not None
-    return Result(image, path, listing, sha256, size, package, tuple(results), seconds, secret)
+    wanted = on_purpose(artifacts["gate"])
+    return Result(image, path, listing, sha256, size, package, tuple(results), seconds, secret, wanted)
 
 
 def look_ahead(name: str, options: Options) -> list[Outlook]:
@@ -100,7 +106,8 @@ def look_ahead(name: str, options: Options) -> list[Outlook]:
     image = load.load(ROOT / "images", name)
     store = Store(options.cache.resolve())
     package = zerotier.obtain(options.zerotier, image.suite, image.architecture, store.root / "download")
-    return look(stages_for(image, package, options), store, left_out(image.architecture))
+    stages = [*stages_for(image, package, options), gate_for(options, store)]
+    return look(stages, store, left_out(image.architecture))
 
 
 def artifacts_of(name: str, out: Path, cache: Path) -> dict[str, Path]:
@@ -154,6 +161,15 @@ def stages_for(image: Image, package: zerotier.Package, options: Options) -> lis
         BootRaspberryPiStage() if image.boot == "raspberry-pi" else BootGrubStage(image, epoch),
         DiskStage(image, epoch),
     ]
+
+
+def gate_for(options: Options, store: Store) -> GateStage:
+    """The last stage: it knows who builds, and which secrets are the user's."""
+    text = gateway_config.read(options.config) if options.config else ""
+    secrets = gateway_config.secrets(text) if text else (os.environ.get(TOKEN, "").strip(),)
+    allowed = (BAKED,) if text else ()
+    known = tuple(secret for secret in secrets if len(secret) >= leaks.LONG)
+    return GateStage(leaks.who(ROOT, store.root), known, allowed)
 
 
 def left_out(architecture: str) -> dict[str, str]:

@@ -31,6 +31,7 @@ def as_json(result: Result) -> str:
             "manifest": shown_path(result.manifest),
             "zerotier": result.package.described(),
             "secret": result.secret,
+            "on_purpose": list(result.on_purpose),
             "stages": stages,
             "seconds": result.seconds,
         }
@@ -49,6 +50,7 @@ def as_text(result: Result) -> str:
         lines.append(
             "The configuration is baked in: the image is as secret as its token, and only you can read it."
         )
+        lines += [f"  in it on purpose: {line}" for line in result.on_purpose]
     else:
         lines.append(f"next: ./build.py configure {path} --config gateway.yaml")
     return "\n".join(lines)

@@ -98,7 +98,9 @@ def run(
     words = [os.fspath(a) for a in argv]
     if _watcher:
         _watcher(pasteable(words, env, cwd))
-    process = _start(words, stdin is not None, clean_env(env), cwd, terminal)
+    nothing = None if terminal else subprocess.DEVNULL
+    feed = nothing if stdin is None else subprocess.PIPE
+    process = _start(words, feed, clean_env(env), cwd, terminal)
     lines: deque[str] = deque()
     try:
         _feed(process, stdin)
@@ -134,13 +136,17 @@ def _hear_control_c() -> None:
 
 
 @contextmanager
-def streamed(argv: Sequence[Arg]) -> Iterator[IO[bytes]]:
+def streamed(
+    argv: Sequence[Arg], *, env: Mapping[str, str] | None = None, stdin: int = subprocess.DEVNULL
+) -> Iterator[IO[bytes]]:
     """A tool's standard output while it runs, when that is too much to keep; its messages are lost.
+
+    `stdin` may be a file descriptor that it reads from.
 
     CommandError unless it exits 0 when all has been read; it is ended if its output is left alone.
     """
     words = [os.fspath(a) for a in argv]
-    process = _start(words, False, clean_env(), None, False, errors=subprocess.DEVNULL)
+    process = _start(words, stdin, clean_env(env), None, False, errors=subprocess.DEVNULL)
     assert process.stdout is not None
     try:
         yield process.stdout
@@ -154,17 +160,16 @@ def streamed(argv: Sequence[Arg]) -> Iterator[IO[bytes]]:
 
 def _start(
     words: list[str],
-    feed: bool,
+    stdin: int | None,
     env: dict[str, str],
     cwd: Path | None,
     terminal: bool,
     errors: int = subprocess.STDOUT,
 ) -> subprocess.Popen[bytes]:
-    inherit_or = None if terminal else subprocess.DEVNULL
     try:
         return subprocess.Popen(
             words,
-            stdin=subprocess.PIPE if feed else inherit_or,
+            stdin=stdin,
             stdout=subprocess.PIPE,
             stderr=errors,
             env=env,

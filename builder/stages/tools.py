@@ -19,6 +19,10 @@ PACKAGES = (
     "mtools",
     "fdisk",
     "grub-common",
+    "qemu-utils",  # qemu-img, for `export`
+    "gzip",
+    "xz-utils",
+    "zstd",
     "python3.13-minimal",
     "libpython3.13-stdlib",
 )
