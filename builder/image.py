@@ -8,12 +8,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 MIB = 1 << 20
+FORMATS = ("raw", "raw.zst", "raw.xz", "raw.gz", "qcow2", "vmdk", "vhd", "vhdx")  # formats.py makes them
 
 
 def setting(help: str, default: Any = None, choices: tuple[str, ...] = ()) -> Any:
     """A key of a definition: what it means, its default, and which values it may have."""
     extra: dict[str, Any] = {}
-    if isinstance(default, tuple | str | int):
+    if isinstance(default, tuple | str | int | datetime.date):
         extra["default"] = default
     return field(metadata={"help": help, "choices": choices}, **extra)
 
@@ -52,7 +53,7 @@ class Image:
     overlays: tuple[str, ...] = setting("trees of overlays/ laid over the root, later ones win")
     remove: tuple[str, ...] = setting("paths (globs) that packages bring and no gateway needs", ())
     partitions: tuple[Partition, ...] = setting("the disk, first partition first")
-    formats: tuple[str, ...] = setting("what comes out", ("raw",), choices=("raw",))
+    formats: tuple[str, ...] = setting("what `export` makes unless it is told", ("raw",), choices=FORMATS)
 
     @property
     def table(self) -> str:

@@ -40,7 +40,7 @@ def load(images: Path, name: str) -> Image:
         raise BuildError(f"there is no image {name!r}{nearest}", "./build.py list")
     path = images / f"{name}.yaml"
     data, _ = _extended(path, ())
-    image = _record(Image, {**data, "name": name}, f"images/{path.name}", "")
+    image = record(Image, {**data, "name": name}, f"images/{path.name}", "")
     _check(image, f"images/{path.name}")
     return image
 
@@ -75,7 +75,7 @@ def _extended(path: Path, seen: tuple[Path, ...]) -> tuple[dict[str, Any], tuple
     return {**base, **data}, seen
 
 
-def _record(kind: type[Record], data: Any, file: str, at: str) -> Record:
+def record(kind: type[Record], data: Any, file: str, at: str) -> Record:
     """A mapping as the frozen dataclass of its kind; `at` is where we are, as `partitions[1].`."""
     if not isinstance(data, dict):
         raise BuildError(f"{file}: {at.rstrip('.')}: a mapping of keys to values is needed, not {data!r}")
@@ -102,7 +102,7 @@ def _value(hint: Any, value: Any, file: str, at: str) -> Any:
         inner = typing.get_args(hint)[0]
         return tuple(_value(inner, item, file, f"{at}[{i}]") for i, item in enumerate(value))
     if dataclasses.is_dataclass(hint) and isinstance(hint, type):
-        return _record(hint, value, file, f"{at}.")
+        return record(hint, value, file, f"{at}.")
     if type(value) is not hint:
         kinds = {str: "a text", datetime.date: "a date (2026-11-01)"}
         raise BuildError(f"{file}: {at}: {kinds.get(hint, hint.__name__)} is needed, not {value!r}")

@@ -35,9 +35,14 @@ def packages(rootfs: Path) -> dict[str, str]:
     with tarfile.open(rootfs) as tar:
         file = tar.extractfile(STATUS)
         text = file.read().decode() if file else ""
+    return dict(sorted(installed(text).items()))
+
+
+def installed(status: str) -> dict[str, str]:
+    """Packages and versions of a dpkg status file."""
     found = {}
-    for stanza in text.split("\n\n"):
+    for stanza in status.split("\n\n"):
         fields = dict(line.split(": ", 1) for line in stanza.splitlines() if ": " in line and line[0] != " ")
         if fields.get("Status", "").endswith(" installed"):
             found[fields["Package"]] = fields["Version"]
-    return dict(sorted(found.items()))
+    return found

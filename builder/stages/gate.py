@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from builder import gate
+from builder import gate, initrd
 from builder.inputs import Inputs, digest, source_inputs
 from builder.leaks import CONTENTS, Who
-from builder.run import streamed
 from builder.stages import FAT, Work
 from builder.tools import Tools
 
-SOURCES = ["stages/gate.py", "gate.py", "leaks.py", "hygiene.py"]
+SOURCES = ["stages/gate.py", "gate.py", "leaks.py", "hygiene.py", "initrd.py"]
 INITRD = "boot/initrd.img-*"
-ZSTD = b"\x28\xb5\x2f\xfd"  # RFC 8878
-TRAILER = b"TRAILER!!!"  # ends a cpio archive
 
 
 @dataclass(frozen=True)
@@ -49,7 +45,7 @@ class GateStage:
         rootfs = work.artifacts["rootfs"]
         scratch = work.out / "initrd"
         members = gate.members(rootfs / "rootfs.tar")
-        unpack_initrd(rootfs / "rootfs.tar", members, Tools(work.artifacts["tools"] / "tree", 0), scratch)
+        unpack_initrds(rootfs / "rootfs.tar", members, Tools(work.artifacts["tools"] / "tree", 0), scratch)
         report = gate.inspect(
             gate.Search(
                 tar=rootfs / "rootfs.tar",
@@ -73,19 +69,10 @@ def on_purpose(artifact: Path) -> tuple[str, ...]:
     return tuple(found["on_purpose"])
 
 
-def unpack_initrd(tar: Path, members: Sequence[gate.Part], tools: Tools, target: Path) -> None:
-    """The initrds of a root: each is a plain cpio archive, and behind it one that zstd has packed."""
-    packed = target.with_suffix(".zst")
+def unpack_initrds(tar: Path, members: Sequence[gate.Part], tools: Tools, target: Path) -> None:
+    """All initrds of a root, one after the other."""
     with tar.open("rb") as root, target.open("wb") as out:
         for member in members:
-            if not fnmatchcase(member.name, INITRD) or not member.size:
-                continue
-            root.seek(member.offset)
-            data = root.read(member.size)
-            start = data.find(ZSTD, max(data.find(TRAILER), 0))
-            out.write(data if start < 0 else data[:start])
-            if start >= 0:
-                packed.write_bytes(data[start:])
-                with streamed(tools.argv("usr/bin/zstd", ["-d", "-q", "-c", packed])) as unpacked:
-                    shutil.copyfileobj(unpacked, out)
-                packed.unlink()
+            if fnmatchcase(member.name, INITRD) and member.size:
+                root.seek(member.offset)
+                initrd.unpack(root.read(member.size), tools, out, target.with_suffix(".zst"))
