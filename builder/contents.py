@@ -79,6 +79,10 @@ class Disk:
         listed = run(["mdir", "-/", "-b", "-i", f"{self.path}@@{self.fat}", "::"], env={"MTOOLS_SKIP_CHECK": "1"})
         return {line.removeprefix("::/") for line in listed.splitlines() if not line.endswith("/")}
 
+    def ask(self, request: str) -> bytes:
+        """What debugfs says to a request about the root."""
+        return self._ask([request])[0]
+
     def at(self, offset: int, size: int) -> bytes:
         """Bytes of the disk."""
         with self.path.open("rb") as disk:

@@ -125,7 +125,7 @@ def _in_order(wanted: Sequence[str], found: Sequence[str]) -> str:
     return "" if places == sorted(places) else f"it has {', '.join(found)}"
 
 
-def _below(limit: str, size: int) -> str:
+def below(limit: str, size: int) -> str:
     return "" if size < int(limit[:-1]) * UNITS[limit[-1]] else f"it has {size // MIB} MiB"
 
 
@@ -141,6 +141,6 @@ JUDGES: dict[str, Callable[[Facts, Sequence[str]], str]] = {
     "order": lambda facts, of: _in_order(of, facts.datasources),
     "packages": lambda facts, of: _all_of(of, facts.packages),
     "files": lambda facts, of: _all_of(of, frozenset(path.split("/")[-1] for path in facts.fat)),
-    "raw-below": lambda facts, of: _below(of[0], facts.raw_size),
-    "file-below": lambda facts, of: _below(of[0], facts.file_size),
+    "raw-below": lambda facts, of: below(of[0], facts.raw_size),
+    "file-below": lambda facts, of: below(of[0], facts.file_size),
 }

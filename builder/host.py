@@ -30,6 +30,7 @@ class Need:
 
 
 SETUP, BUILD, CONFIGURE, DEMO, TEST = "setup", "build", "configure", "demo", "test"
+MINISIGN, OPENSSH = "signatures of minisign's", "signatures of OpenSSH's"
 MAKING = (BUILD, DEMO, TEST)
 PLAYING = (DEMO, TEST)
 KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg or /usr/share/keyrings/debian-archive-keyring.pgp"
@@ -58,6 +59,8 @@ NEEDS = (
     Need("curl", "curl", "asks its web servers", PLAYING),
     Need("ping", "iputils-ping", "asks from outside", PLAYING),
     Need("ssh", "openssh-client", "looks into the gateway", PLAYING),
+    Need("ssh-keygen", "openssh-client", "signs what is exported", (OPENSSH, TEST)),
+    Need("minisign", "minisign", "signs what is exported", (MINISIGN, TEST)),
     Need("openssl", "openssl", "the controller's certificates", PLAYING),
     Need("debugfs", "e2fsprogs", "looks into an image", PLAYING),
     Need("sfdisk", "fdisk", "looks at its partitions", PLAYING),

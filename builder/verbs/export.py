@@ -1,0 +1,54 @@
+"""`export`: a built image in other formats, with checksums, bills of materials and a signature."""
+
+import argparse
+import difflib
+from pathlib import Path
+
+from builder import host
+from builder.errors import BuildError
+from builder.image import FORMATS
+from builder.project import ROOT, say
+from builder.verbs import Verb
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """An image, and what is made of it."""
+    add = parser.add_argument
+    add("image", metavar="IMAGE", help="what was built, or a raw image file")
+    add(
+        "--format",
+        action="append",
+        default=[],
+        metavar="F",
+        help=f"one of {', '.join(FORMATS)}; may be given again (default: what the image's definition says)",
+    )
+    add("--target", metavar="T", help="make the file that this place takes, if it takes the image (see `check`)")
+    add("--sign", type=Path, metavar="KEY", help="a secret key of minisign's or OpenSSH's")
+    add("--out", type=Path, metavar="DIR", help="where it goes (default: IMAGE-export, beside the image)")
+    add("--cache", type=Path, default=ROOT / ".cache", metavar="DIR", help="the tools' place (default: .cache)")
+    add("--json", action="store_true", help="the result on stdout, for machines")
+
+
+def run(options: argparse.Namespace) -> None:
+    """Convert, check, sign."""
+    from builder import export, load, progress, targets
+    from builder.flash import find_image
+
+    for name in options.format:
+        if name not in FORMATS:
+            near = difflib.get_close_matches(name, FORMATS, 1, 0.3)
+            nearest = f"; nearest: {near[0]}" if near else ""
+            raise BuildError(f"--format {name}: no such format{nearest}", f"the formats are {', '.join(FORMATS)}")
+    target = targets.load(options.target) if options.target else None
+    image = find_image(options.image, ROOT / "out", ROOT / "images")
+    stem = image.name.removesuffix(".img")
+    defined = load.load(ROOT / "images", stem).formats if stem in load.names(ROOT / "images") else ()
+    formats = export.chosen(options.format, target, defined)
+    host.ensure([host.BUILD], say)
+    out = options.out or image.with_name(f"{stem}-export")
+    with progress.Progress() as shown:
+        result = export.export(export.Order(image, formats, out, options.cache, target, options.sign), shown)
+    print(export.as_json(result) if options.json else export.as_text(result))
+
+
+VERB = Verb("export", "make an image into other formats, with checksums, SBOM and signature", run, arguments)
