@@ -2,8 +2,8 @@
 
 A block of zeros is part of the image: file systems rely on zeros in tables that were never written (ext4's
 inodes, FAT's clusters), also where a sparse file has a hole there. So whoever copies an image may make zeros
-in a cheaper way, but never leave out a block. That is why a bmap file, which most programs fill with what is *no
-hole*, is used here for its checksums only; bmap.py makes ones that leave out what the file system does not use.
+in a cheaper way, but never leave out a block. That is why a bmap file, which most programs fill with what is
+*no hole*, is used here for its checksums only; bmap.py makes ones that leave out what ext4 does not use.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""A .bmap for an image: which blocks have to be written to a disk, and their checksums (bmaptool's format 2.0).
+"""A .bmap for an image: which blocks a disk needs, and their checksums (bmaptool's format 2.0).
 
-A hole in a sparse file says nothing: file systems rely on zeros in tables that were never written. So a block is
-left out only where ext4 itself says that nobody uses it.
+A hole in a sparse file says nothing: file systems rely on zeros in tables that were never written. So a
+block is left out only where ext4 itself says that nobody uses it.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What is in a finished image, read from its raw file: partitions, files of the root and of the FAT partition."""
+"""What is in a finished image, read from its raw file: partitions, and the files of root and FAT."""
 
 from __future__ import annotations
 
@@ -76,7 +76,9 @@ class Disk:
 
     def on_fat(self) -> set[str]:
         """Every file of the FAT partition."""
-        listed = run(["mdir", "-/", "-b", "-i", f"{self.path}@@{self.fat}", "::"], env={"MTOOLS_SKIP_CHECK": "1"})
+        listed = run(
+            ["mdir", "-/", "-b", "-i", f"{self.path}@@{self.fat}", "::"], env={"MTOOLS_SKIP_CHECK": "1"}
+        )
         return {line.removeprefix("::/") for line in listed.splitlines() if not line.endswith("/")}
 
     def ask(self, request: str) -> bytes:

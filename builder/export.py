@@ -1,11 +1,9 @@
-"""A built image made into what is handed on: formats, checksums, a block map, bills of materials, a signature."""
+"""A built image made into what is handed on: formats, checksums, block map, SBOMs, signature."""
 
 from __future__ import annotations
 
 import datetime
-import hashlib
 import json
-import shutil
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
@@ -22,7 +20,8 @@ from builder.foreign import NATIVE
 from builder.formats import FORMATS, Source
 from builder.image import MIB
 from builder.inputs import file_digest
-from builder.registrar import IDENTITY
+from builder.preauthorize import IDENTITY
+from builder.report import shown_path
 from builder.signature import SUMS
 from builder.stages.tools import ToolsStage
 from builder.store import Store
@@ -82,7 +81,7 @@ def export(order: Order, observer: Observer) -> Result:
     """Make it all beside its place, check it, and put it there when everything is right.
 
     Raises:
-        BuildError: the image is none of ours, its target does not take it, or a file is not what it should be.
+        BuildError: it is no image of ours, its target does not take it, or a file came out wrong.
     """
     began = time.monotonic()
     if order.key:
@@ -101,11 +100,11 @@ def export(order: Order, observer: Observer) -> Result:
             _publish(scratch, order.out)
     target = order.target.name if order.target else ""
     seconds = round(time.monotonic() - began, 1)
-    return Result(str(order.image), files, secret, signed, target, verdicts, seconds)
+    return Result(shown_path(order.image), files, secret, signed, target, verdicts, seconds)
 
 
 def is_secret(disk: contents.Disk) -> bool:
-    """Whether a configuration is in it: on its FAT partition, or baked in, which `build` shows by its mode."""
+    """Whether a configuration is in it: on the FAT partition, or baked in, which its mode shows."""
     return bool(disk.on_fat() & set(CONFIGURED)) or disk.path.stat().st_mode & 0o077 == 0
 
 
@@ -122,7 +121,9 @@ def refuse_unfit(target: Target, disk: contents.Disk) -> tuple[Verdict, ...]:
     return tuple(verdicts)
 
 
-def _make(order: Order, disk: contents.Disk, scratch: Path, secret: bool, observer: Observer) -> dict[str, str]:
+def _make(
+    order: Order, disk: contents.Disk, scratch: Path, secret: bool, observer: Observer
+) -> dict[str, str]:
     """Each file and what it is; they have their final names already, as some formats hold them."""
     stem = order.image.name.removesuffix(".img")
     described = _manifest(order.image)
@@ -194,7 +195,13 @@ def _exported(
         for name, kind in kinds.items()
     }
     changed = as_built != source.sha256
-    return {**described, "sha256": source.sha256, "changed_since_build": changed, "secret": secret, "files": files}
+    return {
+        **described,
+        "sha256": source.sha256,
+        "changed_since_build": changed,
+        "secret": secret,
+        "files": files,
+    }
 
 
 def _refuse_big(order: Order, scratch: Path, kinds: dict[str, str]) -> list[Verdict]:
@@ -207,7 +214,9 @@ def _refuse_big(order: Order, scratch: Path, kinds: dict[str, str]) -> list[Verd
         if need.need == "file-below":
             verdicts.append(Verdict(need, fitness.below(need.of[0], file.stat().st_size)))
             if verdicts[-1].problem:
-                raise BuildError(f"{file.name}: {need.because}; {verdicts[-1].problem}", "make the image smaller")
+                raise BuildError(
+                    f"{file.name}: {need.because}; {verdicts[-1].problem}", "make the image smaller"
+                )
     return verdicts
 
 
@@ -224,7 +233,7 @@ def _seal(order: Order, scratch: Path, kinds: dict[str, str]) -> str:
 
 
 def _described(out: Path, file: Path, kind: str) -> Made:
-    return Made(str(out / file.name), kind, file.stat().st_size, file_digest(file))
+    return Made(shown_path(out / file.name), kind, file.stat().st_size, file_digest(file))
 
 
 def _publish(scratch: Path, out: Path) -> None:
@@ -250,7 +259,10 @@ def _listed(sums: Path) -> set[str]:
 
 def as_json(result: Result) -> str:
     """One object: what `export --json` prints."""
-    verdicts = [{"need": v.need.need, "confidence": v.need.confidence, "source": v.need.source} for v in result.verdicts]
+    verdicts = [
+        {"need": v.need.need, "confidence": v.need.confidence, "source": v.need.source}
+        for v in result.verdicts
+    ]
     plain = {**asdict(replace(result, verdicts=())), "verdicts": verdicts}
     return json.dumps({"ok": True, **plain})
 
@@ -259,7 +271,9 @@ def as_text(result: Result) -> str:
     """What is there now."""
     lines = [f"{made.path}  {_size(made.size)}  sha256 {made.sha256[:16]}…" for made in result.files]
     if result.secret:
-        lines.append("A configuration is in it: the image's files are as secret as its token, and only you can read them.")
+        lines.append(
+            "A configuration is in it: the files are as secret as its token, and only you can read them."
+        )
     if result.signed:
         lines.append(f"signed with {result.signed}; ./build.py check-signature PUBLIC_KEY FILE checks it")
     if result.target:
@@ -275,6 +289,8 @@ def chosen(asked: Sequence[str], target: Target | None, defined: Sequence[str]) 
     """The formats to make: the target's, or what was asked for, or what the definition says."""
     if target is not None:
         if asked and tuple(asked) != (target.format,):
-            raise BuildError(f"--format: {target.title} takes {target.format}", "--target alone makes that file")
+            raise BuildError(
+                f"--format: {target.title} takes {target.format}", "--target alone makes that file"
+            )
         return (target.format,)
     return tuple(dict.fromkeys(asked or defined or DEFAULT))

@@ -53,7 +53,9 @@ class Verdict:
 
 def look(disk: Disk) -> Facts:
     """Read all that the needs ask for."""
-    files = {p: f for p, f in disk.files().items() if any(fnmatch.fnmatchcase(p, pattern) for pattern in READ)}
+    files = {
+        p: f for p, f in disk.files().items() if any(fnmatch.fnmatchcase(p, pattern) for pattern in READ)
+    }
     texts = dict(disk.read({p: f for p, f in files.items() if not p.startswith("boot/initrd")}))
     architecture = texts.get(NATIVE, b"").decode().strip()
     fat = disk.on_fat()
@@ -62,7 +64,8 @@ def look(disk: Disk) -> Facts:
         firmware=tuple(_firmware(disk, fat, architecture)),
         table=disk.table,
         root="ext4",  # contents.py opens no other
-        root_by_uuid=re.search(rb"--fs-uuid|root=(PART)?UUID=", texts.get("boot/grub/grub.cfg", b"")) is not None,
+        root_by_uuid=re.search(rb"--fs-uuid|root=(PART)?UUID=", texts.get("boot/grub/grub.cfg", b""))
+        is not None,
         drivers=frozenset(_drivers(disk, files, texts)),
         datasources=_datasources(texts),
         packages=frozenset(installed(texts.get(STATUS, b"").decode())),
@@ -126,13 +129,16 @@ def _in_order(wanted: Sequence[str], found: Sequence[str]) -> str:
 
 
 def below(limit: str, size: int) -> str:
+    """What is wrong about a size, if it is to be below a limit such as 5G."""
     return "" if size < int(limit[:-1]) * UNITS[limit[-1]] else f"it has {size // MIB} MiB"
 
 
 JUDGES: dict[str, Callable[[Facts, Sequence[str]], str]] = {
     "architecture": lambda facts, of: _one_of(of, facts.architecture),
     "firmware": lambda facts, of: _all_of(of, facts.firmware),
-    "bios-on-amd64": lambda facts, _: _all_of(["bios"], facts.firmware) if facts.architecture == "amd64" else "",
+    "bios-on-amd64": lambda facts, _: _all_of(["bios"], facts.firmware)
+    if facts.architecture == "amd64"
+    else "",
     "table": lambda facts, of: _one_of(of, facts.table),
     "root": lambda facts, of: _one_of(of, facts.root),
     "root-by-uuid": lambda facts, _: "" if facts.root_by_uuid else "it finds its root in another way",

@@ -38,7 +38,7 @@ class Source:
 
 @dataclass(frozen=True)
 class Format:
-    """A format: its suffix, what it is good for, how a file of it is made and how it is compared with the image."""
+    """A format: its suffix, what it is good for, how a file of it is made, and compared with the image."""
 
     suffix: str
     help: str
@@ -57,11 +57,12 @@ def _is_same(_: Tools, source: Source, target: Path) -> None:
 
 def _packer(program: str, *options: str) -> Callable[[Tools, Source, Path], None]:
     def make(tools: Tools, source: Source, target: Path) -> None:
-        with target.open("wb") as out, source.path.open("rb") as disk:
-            with streamed(
-                tools.argv(program, options), env=tools.environment(), stdin=disk.fileno()
-            ) as packed:
-                shutil.copyfileobj(packed, out, PIECE)
+        with (
+            target.open("wb") as out,
+            source.path.open("rb") as disk,
+            streamed(tools.argv(program, options), env=tools.environment(), stdin=disk.fileno()) as packed,
+        ):
+            shutil.copyfileobj(packed, out, PIECE)
 
     return make
 
@@ -69,10 +70,12 @@ def _packer(program: str, *options: str) -> Callable[[Tools, Source, Path], None
 def _unpacker(program: str) -> Callable[[Tools, Source, Path], None]:
     def check(tools: Tools, source: Source, target: Path) -> None:
         whole = hashlib.sha256()
-        with target.open("rb") as packed:
-            with streamed(tools.argv(program, ("-d", "-c")), stdin=packed.fileno()) as unpacked:
-                while piece := unpacked.read(PIECE):
-                    whole.update(piece)
+        with (
+            target.open("rb") as packed,
+            streamed(tools.argv(program, ("-d", "-c")), stdin=packed.fileno()) as unpacked,
+        ):
+            while piece := unpacked.read(PIECE):
+                whole.update(piece)
         _compare(source, target, whole.hexdigest())
 
     return check
@@ -88,14 +91,26 @@ def _converter(
 ) -> Callable[[Tools, Source, Path], None]:
     def make(tools: Tools, source: Source, target: Path) -> None:
         packed = ("-c",) if kind == "qcow2" else ()
-        tools.run("usr/bin/qemu-img", "convert", "-f", "raw", "-O", kind, *packed, "-o", options, source.path, target)
+        tools.run(
+            "usr/bin/qemu-img",
+            "convert",
+            "-f",
+            "raw",
+            "-O",
+            kind,
+            *packed,
+            "-o",
+            options,
+            source.path,
+            target,
+        )
         if pin:
             pin(source, target)
 
     return make
 
 
-def _reader(kind: str, consistent: bool) -> Callable[[Tools, Source, Path], None]:
+def _reader(kind: str, *, consistent: bool) -> Callable[[Tools, Source, Path], None]:
     def check(tools: Tools, source: Source, target: Path) -> None:
         if consistent:
             tools.run("usr/bin/qemu-img", "check", "-q", "-f", kind, target)
@@ -152,7 +167,9 @@ def pin_vhdx(source: Source, target: Path) -> None:
             file.seek(offset)
             file.write(data)
 
-        for number, offset in enumerate(VHDX_HEADERS, 1):  # the one with the higher number counts: they say the same
+        for number, offset in enumerate(
+            VHDX_HEADERS, 1
+        ):  # the one with the higher number counts: they say the same
             header = bytearray(at(offset, 4096))
             if any(header[48:64]):
                 raise BuildError(f"{target.name}: a VHDX whose log is in use", "tell us about it")
@@ -192,20 +209,45 @@ THREADS = str(max(2, os.cpu_count() or 2))
 FORMATS = {
     "raw": Format(".img", "as it is on a disk", _raw, _is_same),
     "raw.zst": Format(
-        ".img.zst", "to keep and to hand on", _packer("usr/bin/zstd", "-19", "-q", "-c", f"-T{THREADS}"), _unpacker("usr/bin/zstd")
+        ".img.zst",
+        "to keep and to hand on",
+        _packer("usr/bin/zstd", "-19", "-q", "-c", f"-T{THREADS}"),
+        _unpacker("usr/bin/zstd"),
     ),
     "raw.xz": Format(
-        ".img.xz", "the same for older programs", _packer("usr/bin/xz", "-6", "-c", f"-T{THREADS}"), _unpacker("usr/bin/xz")
+        ".img.xz",
+        "to hand on to programs that know no zstd",
+        _packer("usr/bin/xz", "-6", "-c", f"-T{THREADS}"),
+        _unpacker("usr/bin/xz"),
     ),
-    "raw.gz": Format(".img.gz", "Linode takes no other", _packer("usr/bin/gzip", "-9", "-n", "-c"), _unpacker("usr/bin/gzip")),
+    "raw.gz": Format(
+        ".img.gz",
+        "Linode takes no other",
+        _packer("usr/bin/gzip", "-9", "-n", "-c"),
+        _unpacker("usr/bin/gzip"),
+    ),
     "qcow2": Format(
-        ".qcow2", "QEMU, libvirt, Proxmox, Oracle, DigitalOcean", _converter("qcow2", "compat=1.1"), _reader("qcow2", True)
+        ".qcow2",
+        "QEMU, libvirt, Proxmox, Oracle, DigitalOcean",
+        _converter("qcow2", "compat=1.1"),
+        _reader("qcow2", consistent=True),
     ),
     "vmdk": Format(
-        ".vmdk", "VMware, and most clouds", _converter("vmdk", "subformat=streamOptimized", pin_vmdk), _reader("vmdk", True)
+        ".vmdk",
+        "VMware, and most clouds",
+        _converter("vmdk", "subformat=streamOptimized", pin_vmdk),
+        _reader("vmdk", consistent=True),
     ),
     "vhd": Format(
-        ".vhd", "Hyper-V, Xen, Azure", _converter("vpc", "subformat=fixed,force_size=on", pin_vhd), _reader("vpc", False)
+        ".vhd",
+        "Hyper-V, Xen, Azure",
+        _converter("vpc", "subformat=fixed,force_size=on", pin_vhd),
+        _reader("vpc", consistent=False),  # qemu-img has no check for it
     ),
-    "vhdx": Format(".vhdx", "Hyper-V", _converter("vhdx", "subformat=dynamic", pin_vhdx), _reader("vhdx", True)),
-}  # fmt: skip
+    "vhdx": Format(
+        ".vhdx",
+        "Hyper-V",
+        _converter("vhdx", "subformat=dynamic", pin_vhdx),
+        _reader("vhdx", consistent=True),
+    ),
+}

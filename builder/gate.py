@@ -1,7 +1,8 @@
 """The leak gate: an image is searched before it is sealed, by name and by content, down to its raw disk.
 
-grep reads everything once for what is quick to find; each hit is then looked at with all that must be there. What
-the raw disk has and no file has, lies in a block that no file owns, or in what the file systems keep themselves.
+grep reads everything once for what is quick to find; each hit is then looked at with all that must be
+there. What the raw disk has and no file has, lies in a block that no file owns, or in what the file systems
+keep themselves.
 """
 
 from __future__ import annotations
@@ -117,7 +118,9 @@ def judge(found: Sequence[Finding], allowed: Sequence[str]) -> Report:
     if bad:
         more = f"\n    and {len(bad) - SHOWN} more" if len(bad) > SHOWN else ""
         lines = "".join(f"\n    {f.line()}" for f in bad[:SHOWN])
-        raise BuildError(f"the image would give away what it must not, and is not made:{lines}{more}", bad[0].hint)
+        raise BuildError(
+            f"the image would give away what it must not, and is not made:{lines}{more}", bad[0].hint
+        )
     return Report(fine)
 
 
@@ -139,7 +142,7 @@ def _in_tar(search: Search, anchored: Sequence[Rule]) -> list[Finding]:
     parts = search.members
     starts = [part.offset for part in parts]
     wanted = _like({pattern for rule in search.rules for pattern in rule.where})
-    found = []
+    found: list[Finding] = []
     with _mapped(search.tar) as data:
         for at in [*_grep(search.tar, anchored), *_known(data, [(0, len(data))], search.known)]:
             index = bisect_right(starts, at) - 1
@@ -171,7 +174,7 @@ def _in_disk(search: Search, anchored: Sequence[Rule]) -> list[Finding]:
             table = partitions.read(file)
         except partitions.NoTable:
             table = []
-    found = []
+    found: list[Finding] = []
     extents = data_extents(search.disk)
     with _mapped(search.disk) as data:
         for at in [*_grep_extents(search.disk, extents, anchored), *_known(data, extents, search.known)]:

@@ -1,4 +1,4 @@
-"""An initrd's content: a plain cpio archive with what early boot needs, and behind it one that zstd has packed."""
+"""An initrd's content: a plain cpio archive, and behind it one that zstd has packed."""
 
 from __future__ import annotations
 

@@ -52,8 +52,8 @@ NAMES: Mapping[str, str] = {
 class Rule:
     """Something to look for in contents.
 
-    `anchor` is what grep looks for everywhere, an extended regular expression that is quick to find; `confirm` is
-    what must then be there. Without an anchor, `confirm` is looked for in the files of PRIVATE only.
+    `anchor` is what grep looks for everywhere, an extended regular expression that is quick to find;
+    `confirm` is what must then be there. Without an anchor, it is looked for in the files of `where` only.
     """
 
     kind: str
@@ -63,13 +63,19 @@ class Rule:
     where: tuple[str, ...] = ()
 
 
-# Files that an administrator or a program writes, not a package: where a host's or a person's name may be left.
+# Files that an administrator or a program writes, not a package: where names may be left.
 PRIVATE = (
     *("etc/*", "var/*", "root/*", "home/*", "srv/*", "opt/*", "usr/local/*"),
     *("usr/lib/ztgate/*", "usr/share/ztgate/*", "fat:*"),
 )
 # What is Debian's own, and there on every machine.
-DEBIANS = ("var/lib/dpkg/*", "var/lib/apt/*", "var/lib/systemd/catalog/*", "etc/ssl/certs/*", "usr/lib/ztgate/*.pyc")
+DEBIANS = (
+    "var/lib/dpkg/*",
+    "var/lib/apt/*",
+    "var/lib/systemd/catalog/*",
+    "etc/ssl/certs/*",
+    "usr/lib/ztgate/*.pyc",
+)
 PRIVATE_LIMIT = 1 << 20  # bytes of a file that is looked at for these
 
 PEM = (
@@ -136,8 +142,32 @@ MACHINE_ID = re.compile(rb"[0-9a-f]{32}")
 PARTS = r"/(build[.]py|builder/|overlays/|firstboot/|images/|lab/|out/|tests/|[.]cache/|[.]venv/)"
 # Names that say nothing of anybody.
 COMMON = {
-    *("root", "user", "users", "admin", "debian", "ubuntu", "localhost", "build", "builder", "runner", "test"),
-    *("host", "server", "linux", "ztgate", "gateway", "home", "pi", "raspberrypi", "docker", "vagrant", "main"),
+    *(
+        "root",
+        "user",
+        "users",
+        "admin",
+        "debian",
+        "ubuntu",
+        "localhost",
+        "build",
+        "builder",
+        "runner",
+        "test",
+    ),
+    *(
+        "host",
+        "server",
+        "linux",
+        "ztgate",
+        "gateway",
+        "home",
+        "pi",
+        "raspberrypi",
+        "docker",
+        "vagrant",
+        "main",
+    ),
 }
 LONG = 12  # characters of a secret that is no word of somebody else's
 SHORTEST = 4  # letters of a name that is looked for

@@ -1,7 +1,7 @@
-"""Software bills of materials of an image, SPDX and CycloneDX: by debsbom, and with the files that no package owns.
+"""SBOMs of an image, SPDX and CycloneDX: by debsbom, and with the files that no package owns.
 
-What is in them comes from the image alone, and from the manifest beside it ZeroTier's package. Both are checked by
-the validators of their own libraries before they are written.
+What is in them comes from the image alone; only the checksum of ZeroTier's package is the manifest's. Both
+are checked by the validators of their own libraries before they are written.
 """
 
 from __future__ import annotations
@@ -91,8 +91,7 @@ def make(disk: Disk, subject: Subject) -> dict[str, str]:
             place.parent.mkdir(parents=True, exist_ok=True)
             place.write_bytes(data)
         scanned = _scan(Path(root), subject)
-        bills = {".spdx.json": _spdx(scanned, subject, loose), ".cdx.json": _cyclonedx(scanned, loose)}
-    return bills
+        return {".spdx.json": _spdx(scanned, subject, loose), ".cdx.json": _cyclonedx(scanned, loose)}
 
 
 def loose_files(disk: Disk, files: dict[str, File]) -> Iterator[Loose]:
@@ -142,7 +141,10 @@ def _spdx(scanned: Debsbom, subject: Subject, loose: list[Loose]) -> str:
     document: Document = scanned.generate(SBOMType.SPDX)
     for file in loose:
         reference = f"SPDXRef-{file.reference}"
-        checksums = [Checksum(ChecksumAlgorithm.SHA1, file.sha1), Checksum(ChecksumAlgorithm.SHA256, file.sha256)]
+        checksums = [
+            Checksum(ChecksumAlgorithm.SHA1, file.sha1),
+            Checksum(ChecksumAlgorithm.SHA256, file.sha256),
+        ]
         document.files.append(SpdxFile(f"./{file.path}", reference, checksums))
         document.relationships.append(Relationship("SPDXRef-DOCUMENT", RelationshipType.DESCRIBES, reference))
     # debsbom keeps packages in sets, whose order is another one each time.

@@ -10,7 +10,7 @@ from pathlib import Path
 from builder import host
 from builder.errors import BuildError
 from builder.project import say
-from builder.run import CommandError, run
+from builder.run import Arg, CommandError, run
 
 SUMS = "SHA256SUMS"
 NAMESPACE = "ztgate"  # of OpenSSH: a signature for something else does not count
@@ -36,7 +36,12 @@ MINISIGN = Kind(
 OPENSSH = Kind(
     "OpenSSH",
     ".sig",
-    ("-----BEGIN OPENSSH PRIVATE KEY-----", "ssh-", "ecdsa-", "sk-"),  # a public one: the agent has the other half
+    (
+        "-----BEGIN OPENSSH PRIVATE KEY-----",
+        "ssh-",
+        "ecdsa-",
+        "sk-",
+    ),  # a public one: the agent has the other half
     ("ssh-", "ecdsa-", "sk-"),
 )
 NEEDS = {MINISIGN.name: host.MINISIGN, OPENSSH.name: host.OPENSSH}
@@ -62,7 +67,7 @@ def sign(sums: Path, key: Path) -> Path:
     signature.unlink(missing_ok=True)
     if kind is MINISIGN:
         comment = f"sha256:{hashlib.sha256(sums.read_bytes()).hexdigest()}"  # its own would be the time
-        argv = ["minisign", "-S", "-s", key, "-m", sums, "-x", signature, "-t", comment]
+        argv: list[Arg] = ["minisign", "-S", "-s", key, "-m", sums, "-x", signature, "-t", comment]
         say("minisign may ask for the key's password now")
     else:
         argv = ["ssh-keygen", "-q", "-Y", "sign", "-f", key, "-n", NAMESPACE, sums]
@@ -70,7 +75,9 @@ def sign(sums: Path, key: Path) -> Path:
         run(argv, terminal=True)
     except CommandError as e:
         reason = (e.output.strip().splitlines() or ["no reason given"])[-1]
-        raise BuildError(f"--sign {key}: {kind.name} could not sign: {reason}", "is that the right password?") from None
+        raise BuildError(
+            f"--sign {key}: {kind.name} could not sign: {reason}", "is that the right password?"
+        ) from None
     return signature
 
 
@@ -83,10 +90,14 @@ def verify(file: Path, key: Path) -> str:
     sums = file if file.name == SUMS else file.with_name(SUMS)
     for needed in (file, sums):
         if not needed.is_file():
-            raise BuildError(f"{needed}: there is no such file", f"a signed export has a {SUMS} beside its files")
+            raise BuildError(
+                f"{needed}: there is no such file", f"a signed export has a {SUMS} beside its files"
+            )
     kind = next((k for k in (MINISIGN, OPENSSH) if _text(key).startswith(k.public)), None)
     if kind is None:
-        raise BuildError(f"{key}: no public key of minisign's or OpenSSH's", "it is the one that ends in .pub")
+        raise BuildError(
+            f"{key}: no public key of minisign's or OpenSSH's", "it is the one that ends in .pub"
+        )
     signature = sums.with_name(sums.name + kind.suffix)
     if not signature.is_file():
         raise BuildError(f"{signature}: there is no such file", f"it was not signed with {kind.name}")
@@ -105,7 +116,18 @@ def _verify(kind: Kind, sums: Path, signature: Path, key: Path) -> None:
         with tempfile.NamedTemporaryFile("w") as signers:
             signers.write(f"{NAMESPACE} {_text(key).strip()}\n")
             signers.flush()
-            words = ["-Y", "verify", "-f", signers.name, "-I", NAMESPACE, "-n", NAMESPACE, "-s", signature]
+            words: list[Arg] = [
+                "-Y",
+                "verify",
+                "-f",
+                signers.name,
+                "-I",
+                NAMESPACE,
+                "-n",
+                NAMESPACE,
+                "-s",
+                signature,
+            ]
             run(["ssh-keygen", *words], stdin=sums.read_bytes())
     except CommandError:
         hint = "do not use these files: take them from where they were made, once more"
@@ -113,13 +135,18 @@ def _verify(kind: Kind, sums: Path, signature: Path, key: Path) -> None:
 
 
 def _compare(file: Path, sums: Path) -> None:
-    listed = {name: sha256 for sha256, _, name in (line.partition("  ") for line in sums.read_text().splitlines())}
+    listed = {
+        name: sha256 for sha256, _, name in (line.partition("  ") for line in sums.read_text().splitlines())
+    }
     if file.name not in listed:
         raise BuildError(f"{file}: {sums} does not list it", "is it of another export?")
     with file.open("rb") as data:
         found = hashlib.file_digest(data, "sha256").hexdigest()
     if found != listed[file.name]:
-        raise BuildError(f"{file}: its sha256 is {found}, and {sums} says {listed[file.name]}", "it is damaged, or another one")
+        raise BuildError(
+            f"{file}: its sha256 is {found}, and {sums} says {listed[file.name]}",
+            "it is damaged, or another one",
+        )
 
 
 def _text(key: Path) -> str:

@@ -20,7 +20,7 @@ INITRD = "boot/initrd.img-*"
 
 @dataclass(frozen=True)
 class GateStage:
-    """report.json. It is no part of what an image is made of: whoever builds has another id, and the same image."""
+    """report.json. It is no part of an image: whoever builds has another id here, and the same image."""
 
     who: Who
     known: tuple[str, ...] = ()  # the user's own secrets, as far as they are known

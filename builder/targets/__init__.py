@@ -1,5 +1,6 @@
-"""Where an image can go: each place is a small YAML file beside this one, with what it needs and where it says so."""
+"""Where an image can go: each place is a small YAML file, with what it needs and who says so."""
 
+# ruff: noqa: RUF009 (setting() makes a dataclass field, as field() does)
 from __future__ import annotations
 
 import datetime
@@ -15,11 +16,21 @@ from builder.load import record
 
 HERE = Path(__file__).parent
 NEVER = datetime.date.min
-# documented: the place's own page, read on that day; reported: somebody else, or a copy of unknown age; unverified:
-# general knowledge, and where to look.
+# documented: the place's own page, read on that day; reported: somebody else, or a copy of unknown age;
+# unverified: general knowledge, and where to look.
 CONFIDENCE = ("documented", "reported", "unverified")
 NEEDS = (
-    *("architecture", "firmware", "bios-on-amd64", "table", "root", "root-by-uuid", "drivers", "datasource", "order"),
+    *(
+        "architecture",
+        "firmware",
+        "bios-on-amd64",
+        "table",
+        "root",
+        "root-by-uuid",
+        "drivers",
+        "datasource",
+        "order",
+    ),
     *("packages", "files", "raw-below", "file-below"),
 )
 

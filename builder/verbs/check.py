@@ -20,7 +20,13 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("image", metavar="IMAGE", help="what was built, or a raw image file")
     add("--target", required=True, metavar="T", help="where it is to run; an unknown name prints the list")
-    add("--cache", type=Path, default=ROOT / ".cache", metavar="DIR", help="the tools' place (default: .cache)")
+    add(
+        "--cache",
+        type=Path,
+        default=ROOT / ".cache",
+        metavar="DIR",
+        help="the tools' place (default: .cache)",
+    )
     add("--json", action="store_true", help="the verdicts on stdout, for machines")
 
 

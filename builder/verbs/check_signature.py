@@ -10,7 +10,9 @@ from builder.verbs import Verb
 def arguments(parser: argparse.ArgumentParser) -> None:
     """A public key and a file."""
     parser.add_argument("key", type=Path, metavar="PUBLIC_KEY", help="minisign's or OpenSSH's")
-    parser.add_argument("file", type=Path, metavar="FILE", help="a file of an export; its SHA256SUMS is beside it")
+    parser.add_argument(
+        "file", type=Path, metavar="FILE", help="a file of an export; its SHA256SUMS is beside it"
+    )
 
 
 def run(options: argparse.Namespace) -> None:

@@ -22,10 +22,20 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         metavar="F",
         help=f"one of {', '.join(FORMATS)}; may be given again (default: what the image's definition says)",
     )
-    add("--target", metavar="T", help="make the file that this place takes, if it takes the image (see `check`)")
+    add(
+        "--target",
+        metavar="T",
+        help="make the file that this place takes, if it takes the image (see `check`)",
+    )
     add("--sign", type=Path, metavar="KEY", help="a secret key of minisign's or OpenSSH's")
     add("--out", type=Path, metavar="DIR", help="where it goes (default: IMAGE-export, beside the image)")
-    add("--cache", type=Path, default=ROOT / ".cache", metavar="DIR", help="the tools' place (default: .cache)")
+    add(
+        "--cache",
+        type=Path,
+        default=ROOT / ".cache",
+        metavar="DIR",
+        help="the tools' place (default: .cache)",
+    )
     add("--json", action="store_true", help="the result on stdout, for machines")
 
 
@@ -38,7 +48,9 @@ def run(options: argparse.Namespace) -> None:
         if name not in FORMATS:
             near = difflib.get_close_matches(name, FORMATS, 1, 0.3)
             nearest = f"; nearest: {near[0]}" if near else ""
-            raise BuildError(f"--format {name}: no such format{nearest}", f"the formats are {', '.join(FORMATS)}")
+            raise BuildError(
+                f"--format {name}: no such format{nearest}", f"the formats are {', '.join(FORMATS)}"
+            )
     target = targets.load(options.target) if options.target else None
     image = find_image(options.image, ROOT / "out", ROOT / "images")
     stem = image.name.removesuffix(".img")
