@@ -1,4 +1,4 @@
-"""Writes docs/configuration.md from the JSON Schema of gateway.yaml, so that the two cannot part.
+"""Writes docs/configuration.md from the JSON Schema of gateway.yaml, and docs/clouds/ from builder/targets/.
 
 ./build.py run python -m builder.docs
 """
@@ -7,10 +7,14 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
+from builder import targets
+from builder.formats import FORMATS
 from builder.project import ROOT
 
 SCHEMA = ROOT / "firstboot" / "gateway.schema.json"
 PAGE = ROOT / "docs" / "configuration.md"
+
+CLOUDS = ROOT / "docs" / "clouds"
 
 Schema = dict[str, Any]
 
@@ -58,10 +62,78 @@ def _facts(part: Schema, required: bool) -> Iterator[str]:
         yield f"Example: `{json.dumps(part['examples'][-1])}`"
 
 
+CLOUD = """# {title}
+
+<!-- Made by `./build.py run python -m builder.docs` from builder/targets/{name}.yaml. -->
+
+{tried}
+
+    ./build.py build {image}
+    ./build.py check {image} --target {name}
+    ./build.py export {image} --target {name}
+
+The last one makes `out/{image}-export/{image}{suffix}`, and beside it checksums, a manifest and SBOMs.
+{data}
+## There
+
+{guide}
+## What it needs
+
+{needs}
+## What it will not give
+
+{limits}"""
+TRIED = {
+    True: "A gateway was started there from this image.",
+    False: "**Unverified:** nobody has told us yet how it went. The image was looked at; no command was run there.",
+}
+USER_DATA = """
+Either the image is configured before, and then as secret as its token:
+
+    ./build.py configure out/{image}.img --config gateway.yaml
+    ./build.py export {image} --target {name}
+
+or it stays as it is, and the gateway gets this as `user-data.yaml`:
+
+    #cloud-config
+    write_files:
+      - path: /etc/ztgate/gateway.yaml
+        permissions: "0600"
+        content: |
+          network: 8056c2e21c000001
+          controller: {{token: "your API token"}}
+"""
+
+
+def cloud(target: targets.Target) -> str:
+    """The page of a place."""
+    has_user_data = any(need.need == "datasource" for need in target.needs)
+    values = {"name": target.name, "image": target.image}
+    return CLOUD.format(
+        **values,
+        title=target.title,
+        tried=TRIED[target.tried],
+        suffix=FORMATS[target.format].suffix,
+        data=USER_DATA.format(**values) if has_user_data else "",
+        guide=target.guide,
+        needs="".join(f"- {need.need}: {need.because} ({_source(need)})\n" for need in target.needs),
+        limits="".join(f"- {limit.says} ({_source(limit)})\n" for limit in target.limits),
+    )
+
+
+def _source(row: targets.Need | targets.Limit) -> str:
+    source = f"<{row.source}>" if row.source.startswith("http") else row.source
+    day = "" if row.seen == targets.NEVER else f", {row.seen}"
+    return f"{row.confidence}: {source}{day}"
+
+
 def main() -> None:
-    """Write the page."""
+    """Write the pages."""
     PAGE.parent.mkdir(exist_ok=True)
     PAGE.write_text(render(json.loads(SCHEMA.read_text())))
+    CLOUDS.mkdir(exist_ok=True)
+    for name in targets.names():
+        (CLOUDS / f"{name}.md").write_text(cloud(targets.load(name)))
 
 
 if __name__ == "__main__":

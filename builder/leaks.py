@@ -121,7 +121,7 @@ CONTENTS = (
     Rule("a path of the build", re.compile(rb"/mmdebstrap\.[\w-]{10}\b"), "/mmdebstrap[.]", BUILDER),
     Rule(
         "a proxy",
-        re.compile(rb"(?im)^\s*acquire::\S*proxy\b[^\n]*|\b(?:https?|ftp|all)_proxy\s*=\s*[\"']?\w+://\S+"),
+        re.compile(rb"(?im)^\s*acquire::\S*proxy\b|^[^#\n]*\b(?:https?|ftp|all)_proxy\s*=\s*[\"']?\w+:"),
         hint="that proxy is the builder's: the image is used elsewhere; take the setting out",
         where=("etc/*", "root/*", "home/*"),
     ),
