@@ -85,7 +85,7 @@ The last one makes `out/{image}-export/{image}{suffix}`, and beside it checksums
 {limits}"""
 TRIED = {
     True: "A gateway was started there from this image.",
-    False: "**Unverified:** nobody has told us yet how it went. The image was looked at; no command was run there.",
+    False: "**Unverified:** nobody has told us yet how it went. The image fits by what is said below.",
 }
 USER_DATA = """
 Either the image is configured before, and then as secret as its token:

@@ -127,9 +127,9 @@ def _make(
     """Each file and what it is; they have their final names already, as some formats hold them."""
     stem = order.image.name.removesuffix(".img")
     described = _manifest(order.image)
-    epoch = _epoch(described)
-    source = Source(order.image, file_digest(order.image), epoch)
-    pinned = replace(disk.tools, epoch=epoch)
+    when = epoch(described)
+    source = Source(order.image, file_digest(order.image), when)
+    pinned = replace(disk.tools, epoch=when)
     kinds = {}
     for name in order.formats:
         target = scratch / f"{stem}{FORMATS[name].suffix}"
@@ -155,7 +155,7 @@ def _make(
 
 @contextmanager
 def _stage(observer: Observer, name: str, reason: str) -> Iterator[None]:
-    observer.started(name, reason)
+    observer.started(name, reason, None)
     began = time.monotonic()
     yield
     observer.finished(name, round(time.monotonic() - began, 1))
@@ -173,7 +173,7 @@ def _manifest(image: Path) -> dict[str, Any]:
         raise BuildError(f"{path}: damaged", "./build.py build makes it again") from None
 
 
-def _epoch(described: dict[str, Any]) -> int:
+def epoch(described: dict[str, Any]) -> int:
     """The time that files in the image have, from its definition."""
     date = datetime.date.fromisoformat(described.get("definition", {}).get("date", "2000-01-01"))
     return int(datetime.datetime.combine(date, datetime.time(), datetime.UTC).timestamp())

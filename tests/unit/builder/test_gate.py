@@ -22,6 +22,7 @@ def pem(kind: str) -> bytes:
 
 
 SECRET = b"89e92ceee5:0:" + b"c3" * 64 + b":" + b"a7" * 64
+OLD = b"-----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\n\n"  # RFC 1421
 BEHIND = b"\x7fELF" + bytes(3000)  # a program's beginning: secrets lie anywhere
 
 # where, path, content, what is said of it
@@ -36,7 +37,7 @@ PLANTED = [
     ),
     ("root", "usr/share/x.asc", pem("PGP PRIVATE KEY BLOCK"), "a private key"),
     ("root", "usr/share/x.json", pem("PRIVATE KEY").replace(b"\n", b"\\n"), "a private key"),
-    ("root", "usr/share/old", b"-----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\n\n" + KEY, "a private key"),
+    ("root", "usr/share/old", OLD + KEY, "a private key"),
     ("root", "usr/share/s", b"---- BEGIN SSH2 ENCRYPTED PRIVATE KEY ----\n" + KEY, "a private key"),
     ("root", "root/x.ppk", b"PuTTY-User-Key-File-3: ssh-ed25519\n", "a private key (PuTTY's)"),
     (
@@ -66,8 +67,8 @@ PLANTED = [
     ("root", "usr/bin/hello", b"\0/home/alice/src/hello.c\0", "the builder's home directory"),
     ("root", "etc/mailname", b"workbench.example.com\n", "the builder's host name"),
     ("root", "etc/aliases", b"root: alice\n", "the builder's user name"),
-    ("root", "etc/apt/auth.conf.d/90x.conf", b"machine x login y password z\n", "a password of an apt repository"),
-    ("root", "etc/apt/sources.list", b"deb https://me:pw@deb.example x main\n", "a password of an apt repository"),
+    ("root", "etc/apt/auth.conf.d/9.conf", b"machine x\n", "a password of an apt repository"),
+    ("root", "etc/apt/sources.list", b"deb https://a:b@x/ y z\n", "a password of an apt repository"),
     ("root", "etc/apt/apt.conf.d/80proxy", b'Acquire::http::Proxy "http://10.0.0.1:3142";\n', "a proxy"),
     ("root", "etc/environment", b"http_proxy=http://10.0.0.1:3128\n", "a proxy"),
     ("root", "etc/shadow", b"root:$y$j9T$abc$def:20000:0:99999:7:::\n", "a password"),
@@ -176,11 +177,14 @@ def test_a_second_copy_of_what_was_baked_in_does_not_pass(tmp_path: Path) -> Non
         gate.inspect(search)
 
 
+ALWAYS = {"this computer's machine-id", "a path of the build"}
+
+
 @pytest.mark.parametrize(
     ("user", "home", "host", "kinds"),
     [
-        ("root", "/root", "localhost", {"this computer's machine-id", "a path of the build"}),
-        ("me", "/home/me", "vm", {"this computer's machine-id", "a path of the build", "the builder's home directory"}),
+        ("root", "/root", "localhost", ALWAYS),
+        ("me", "/home/me", "vm", {*ALWAYS, "the builder's home directory"}),
     ],
 )  # fmt: skip
 def test_names_that_everybody_has_are_not_looked_for(
