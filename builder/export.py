@@ -144,7 +144,9 @@ def _make(
             (scratch / f"{stem}.img.bmap").write_text(bmap.make(disk))
         kinds[f"{stem}.img.bmap"] = "bmap"
     with _stage(observer, "sbom", "what is in it"):
-        for suffix, text in sbom.make(disk, _subject(stem, source, described)).items():
+        bills = sbom.make(disk, _subject(stem, source, described))
+        sbom.validate(bills)
+        for suffix, text in bills.items():
             (scratch / f"{stem}{suffix}").write_text(text, encoding="utf-8")
             kinds[f"{stem}{suffix}"] = "sbom"
     text = json.dumps(_exported(described, source, secret, scratch, kinds), indent=2) + "\n"

@@ -1,7 +1,6 @@
 """SBOMs of an image, SPDX and CycloneDX: by debsbom, and with the files that no package owns.
 
-What is in them comes from the image alone; only the checksum of ZeroTier's package is the manifest's. Both
-are checked by the validators of their own libraries before they are written.
+What is in them comes from the image alone; only the checksum of ZeroTier's package is the manifest's.
 """
 
 from __future__ import annotations
@@ -9,10 +8,11 @@ from __future__ import annotations
 import datetime
 import functools
 import hashlib
+import json
 import logging
 import tempfile
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlparse
@@ -31,12 +31,14 @@ from spdx_tools.spdx.model.checksum import Checksum, ChecksumAlgorithm
 from spdx_tools.spdx.model.document import Document
 from spdx_tools.spdx.model.file import File as SpdxFile
 from spdx_tools.spdx.model.relationship import Relationship, RelationshipType
+from spdx_tools.spdx.parser.jsonlikedict.json_like_dict_parser import JsonLikeDictParser
 from spdx_tools.spdx.validation.document_validator import validate_full_spdx_document
 
 from builder.contents import Disk, File
 from builder.errors import BuildError
 
 PACKAGE = "zerotier-one"
+SPDX, CYCLONEDX = ".spdx.json", ".cdx.json"  # how the files end
 LISTS = ("var/lib/dpkg/info/", ".list")
 # What dpkg and apt know, which debsbom reads.
 DATABASE = ("var/lib/dpkg/status", "var/lib/dpkg/arch-native", "var/lib/apt/extended_states")
@@ -91,7 +93,7 @@ def make(disk: Disk, subject: Subject) -> dict[str, str]:
             place.parent.mkdir(parents=True, exist_ok=True)
             place.write_bytes(data)
         scanned = _scan(Path(root), subject)
-        return {".spdx.json": _spdx(scanned, subject, loose), ".cdx.json": _cyclonedx(scanned, loose)}
+        return {SPDX: _spdx(scanned, subject, loose), CYCLONEDX: _cyclonedx(scanned, loose)}
 
 
 def loose_files(disk: Disk, files: dict[str, File]) -> Iterator[Loose]:
@@ -152,9 +154,6 @@ def _spdx(scanned: Debsbom, subject: Subject, loose: list[Loose]) -> str:
     document.relationships.sort(
         key=lambda r: (r.spdx_element_id, r.relationship_type.name, str(r.related_spdx_element_id))
     )
-    wrong = [message.validation_message for message in validate_full_spdx_document(document)]
-    if wrong:
-        raise BuildError(f"the SPDX bill of materials is not valid: {wrong[0]}", "tell us about it")
     return _written(SBOMType.SPDX, document)
 
 
@@ -169,10 +168,22 @@ def _cyclonedx(scanned: Debsbom, loose: list[Loose]) -> str:
                 hashes=[HashType(alg=HashAlgorithm.SHA_256, content=file.sha256)],
             )
         )
-    text: str = JsonV1Dot6(bom).output_as_string(indent=2)
-    if wrong := JsonStrictValidator(SchemaVersion.V1_6).validate_str(text):
-        raise BuildError(f"the CycloneDX bill of materials is not valid: {wrong}", "tell us about it")
-    return text + "\n"
+    return f"{JsonV1Dot6(bom).output_as_string(indent=2)}\n"
+
+
+def validate(bills: Mapping[str, str]) -> None:
+    """Have both checked by the validators of their formats; takes longer than to make them.
+
+    Raises:
+        BuildError: one is not valid.
+    """
+    parser = JsonLikeDictParser()  # type: ignore[no-untyped-call]
+    document = parser.parse(json.loads(bills[SPDX]))
+    wrong = [message.validation_message for message in validate_full_spdx_document(document)]
+    if error := JsonStrictValidator(SchemaVersion.V1_6).validate_str(bills[CYCLONEDX]):
+        wrong.append(str(error))
+    if wrong:
+        raise BuildError(f"an SBOM is not valid: {wrong[0]}", "tell us about it")
 
 
 def _written(kind: SBOMType, document: object) -> str:

@@ -12,7 +12,7 @@ from builder import docs, fitness, load, targets
 from builder.errors import BuildError
 from builder.fitness import Facts
 from builder.project import ROOT
-from builder.targets import Need
+from builder.targets import Limit, Need
 
 VPS = Facts(
     architecture="amd64",
@@ -70,7 +70,8 @@ def test_each_place_is_complete(name: str) -> None:
     target = targets.load(name)
     assert target.image in load.names(ROOT / "images")
     assert target.needs
-    for row in (*target.needs, *target.limits):
+    rows: list[Need | Limit] = [*target.needs, *target.limits]
+    for row in rows:
         # What is said to be documented was read, and where and when is written down.
         assert row.confidence != "documented" or (
             row.source.startswith("https://") and row.seen != targets.NEVER
