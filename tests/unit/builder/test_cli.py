@@ -134,7 +134,14 @@ def test_every_verb_can_be_asked_for_help(build_py: Run) -> None:
 def test_the_needs_are_known_by_verb() -> None:
     for need in host.NEEDS:
         assert need.why
-        assert set(need.verbs) <= {host.BUILD, host.CONFIGURE, host.DEMO, host.TEST}
+        assert set(need.verbs) <= {
+            host.BUILD,
+            host.CONFIGURE,
+            host.MINISIGN,
+            host.OPENSSH,
+            host.DEMO,
+            host.TEST,
+        }
     assert "mtools" in {need.package for need in host.NEEDS if host.CONFIGURE in need.verbs}
 
 
