@@ -123,14 +123,20 @@ def _reader(kind: str, *, consistent: bool) -> Callable[[Tools, Source, Path], N
 
 
 def pin_vmdk(source: Source, target: Path) -> None:
-    """The content id of a VMDK is a random number; 0 and 0xffffffff mean something else."""
+    """The content id of a VMDK is a random number of up to eight digits; 0 and 0xffffffff mean more than that.
+
+    It is in the embedded descriptor ("Virtual Disk Format 5.0", VMware 2011): text, and zeros behind it.
+    """
     with target.open("r+b") as file:
-        head = file.read(PIECE)
-        found = re.search(rb"\nCID=[0-9a-f]{8}\n", head)
-        if found is None:
-            raise BuildError(f"{target.name}: a VMDK without a content id", "tell us about it")
-        file.seek(found.start())
-        file.write(f"\nCID={source.identifier('vmdk').hex[:7]}1\n".encode())
+        at, size = (512 * sectors for sectors in struct.unpack_from("<QQ", file.read(512), 28))
+        file.seek(at)
+        text = file.read(size).rstrip(b"\0")
+        cid = f"\nCID={source.identifier('vmdk').hex[:7]}1\n".encode()
+        text, count = re.subn(rb"\nCID=[0-9a-f]{1,8}\n", cid, text)
+        if count != 1 or len(text) > size:
+            raise BuildError(f"{target.name}: a VMDK with another descriptor", "tell us about it")
+        file.seek(at)
+        file.write(text.ljust(size, b"\0"))
 
 
 def pin_vhd(source: Source, target: Path) -> None:

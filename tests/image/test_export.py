@@ -3,6 +3,7 @@
 import hashlib
 import json
 import random
+import re
 import shutil
 import stat
 import subprocess
@@ -17,7 +18,7 @@ import pytest
 
 from builder import blockmap, bmap, contents, export, fitness, sbom, targets
 from builder.errors import BuildError
-from builder.formats import FORMATS, Source, crc32c
+from builder.formats import FORMATS, Source, crc32c, pin_vmdk
 from builder.progress import Progress
 from builder.tools import Tools
 from tests.conftest import ROOT
@@ -90,6 +91,22 @@ def test_a_format_of_another_disk_is_noticed(tools: Tools, small: Source, tmp_pa
     other.write_bytes(small.path.read_bytes()[:-1] + b"x")
     with pytest.raises(BuildError):
         FORMATS[name].check(tools, replace(small, path=other, sha256="0" * 64), target)
+
+
+@pytest.mark.parametrize("digits", ["1", "c0ffee", "12345678"])
+def test_a_vmdk_whose_number_is_short(tools: Tools, small: Source, tmp_path: Path, digits: str) -> None:
+    one, two = tmp_path / "one.vmdk", tmp_path / "two.vmdk"
+    FORMATS["vmdk"].make(tools, small, one)
+    whole = one.read_bytes()
+    before = re.search(rb"\nCID=\w{8}\n", whole)
+    assert before
+    end = 512 + 20 * 512  # of the descriptor, which qemu-img gives 20 sectors
+    text = (
+        whole[512:end].replace(before[0], f"\nCID={digits}\n".encode()).rstrip(b"\0").ljust(20 * 512, b"\0")
+    )
+    two.write_bytes(whole[:512] + text + whole[end:])
+    pin_vmdk(small, two)
+    assert two.read_bytes() == whole
 
 
 def test_crc32c() -> None:
