@@ -123,7 +123,7 @@ def _reader(kind: str, *, consistent: bool) -> Callable[[Tools, Source, Path], N
 
 
 def pin_vmdk(source: Source, target: Path) -> None:
-    """The content id of a VMDK is a random number of up to eight digits; 0 and 0xffffffff mean more than that.
+    """The content id of a VMDK is a random number of up to eight digits; 0 and 0xffffffff mean more.
 
     It is in the embedded descriptor ("Virtual Disk Format 5.0", VMware 2011): text, and zeros behind it.
     """
