@@ -19,4 +19,4 @@ def test_each_file_names_the_network(name: str, page: str) -> None:
 
 
 def test_every_template_is_handed_out() -> None:
-    assert {path.name.removesuffix(".j2") for path in kit.TEMPLATES.iterdir()} == set(kit.FILES)
+    assert {path.name.removesuffix(".j2") for path in kit.TEMPLATES.glob("*.j2")} == set(kit.FILES)
