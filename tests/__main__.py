@@ -2,16 +2,16 @@
 
     ./build.py run python -m tests [--zerotier DEB] [--soak] [unit] [image] [netns] [qemu] [-- PYTEST OPTIONS]
 
-Without a tier: all of them. Images are built once, first, where a tier wants them; then the tiers, and the
-files of `netns` and `qemu`, run side by side, one for each processor. Tests that are marked `soak` take long
-and seldom find anything: they run with --soak, and nothing else does then.
+Without a tier: all of them. Images are built once where a tier wants them, while `unit` runs without them;
+then the tiers, and the files of `netns` and `qemu`, run side by side, one for each processor. Tests that are
+marked `soak` take long and seldom find anything: they run with --soak, and nothing else does then.
 """
 
 import argparse
 import json
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from tests import access_point, browser, jobs, kernel
@@ -27,7 +27,6 @@ LONGEST = (
     "qemu/test_gateway.py",
     "qemu/test_doctor.py",
     "qemu/test_starts.py",
-    "unit",
     "netns/test_join.py",
     "image",
 )
@@ -64,7 +63,7 @@ def _built(name: str, deb: Path) -> str:
 def prepared(zerotier: Path | None, tiers: list[str], soak: bool) -> dict[str, list[str]]:
     """Each tier's options for pytest; what they name is made or downloaded here, outside the sandbox."""
     images = build_once(zerotier, soak)
-    given = {tier: [] if tier == "unit" else list(images) for tier in tiers}
+    given = {tier: list(images) for tier in tiers}
     if "netns" in given:
         _output([sys.executable, "-m", "lab.userland"])
     if "qemu" in given and not soak:
@@ -99,19 +98,22 @@ def main() -> int:
     if unknown := set(tiers) - set(TIERS):
         parser.error(f"{', '.join(sorted(unknown))}: the tiers are {', '.join(TIERS)}")
     REPORTS.mkdir(parents=True, exist_ok=True)
-    given: dict[str, list[str]] = {"unit": []}
-    if "unit" in tiers:
-        browser.ensure()
-    if tiers != ["unit"]:
-        given = prepared(options.zerotier, tiers, options.soak)
-    chosen = ["-m", "soak" if options.soak else "not soak"]
-    return 0 if report(tiers, planned(tiers, given, [*chosen, *rest])) else 1
+    chosen = ["-m", "soak" if options.soak else "not soak", *rest]
+
+    def work() -> Iterator[Job]:
+        if "unit" in tiers:
+            browser.ensure()
+            yield Job("unit", "tests/unit", chosen)
+        if others := [tier for tier in tiers if tier != "unit"]:
+            yield from planned(others, prepared(options.zerotier, others, options.soak), chosen)
+
+    return 0 if report(tiers, work()) else 1
 
 
-def report(tiers: Sequence[str], work: Sequence[Job]) -> bool:
+def report(tiers: Sequence[str], work: Iterable[Job]) -> bool:
     """Run the jobs, print what each said when it has ended, and the summary; whether all is well."""
     results = []
-    print(f"{len(work)} jobs, {jobs.LANES} at a time; each one's log comes when it has ended", flush=True)
+    print(f"{jobs.LANES} jobs at a time; each one's log comes when it has ended", flush=True)
     for job, result in jobs.run(work):
         print(f"\n===== {job.path} ({result.seconds:.0f} s)", flush=True)
         print(job.log.read_text(errors="replace"), flush=True)

@@ -97,8 +97,11 @@ def total(tier: str, results: Iterable[Result]) -> Result:
     )
 
 
-def run(jobs: Sequence[Job], lanes: int = LANES) -> Iterator[tuple[Job, Result]]:
-    """Run them, first come first served, as many at once as there are lanes; each as it ends."""
+def run(jobs: Iterable[Job], lanes: int = LANES) -> Iterator[tuple[Job, Result]]:
+    """Run them, first come first served, as many at once as there are lanes; each as it ends.
+
+    The first ones run already while an iterator takes its time with the others.
+    """
     with ThreadPoolExecutor(lanes) as pool:
         waiting = {pool.submit(job.run): job for job in jobs}
         try:
