@@ -12,6 +12,7 @@ from pathlib import Path
 Value = str | tuple[str, ...]
 Inputs = Mapping[str, Value]
 
+LISTED = 12  # of a list's changes
 SHOWN = 3  # differences that a reason names before it says "and n more"
 IGNORED = {"__pycache__", ".gitkeep", ".gitignore"}
 
@@ -92,4 +93,6 @@ def _changed(label: str, old: Value | None, new: Value | None) -> str:
     if isinstance(new, str) or isinstance(old, str):
         return f"{label} changed"
     signs = [f"+{x}" for x in new if x not in old] + [f"-{x}" for x in old if x not in new]
-    return f"{label}: {' '.join(signs) or 'order changed'}"
+    more = len(signs) - LISTED
+    shown = " ".join(signs[:LISTED]) + (f" and {more} more" if more > 0 else "")
+    return f"{label}: {shown or 'order changed'}"

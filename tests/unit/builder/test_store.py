@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from builder.inputs import Inputs, difference, identity, tree_inputs
+from builder.inputs import LISTED, Inputs, difference, identity, tree_inputs
 from builder.store import KEPT, Store
 
 from .conftest import make_tree
@@ -85,6 +85,12 @@ def test_a_miss_is_explained(tmp_path: Path, old: Inputs, new: Inputs, reason: s
     put(store, "base", "1", old)
     assert store.why_missing("base", new) == reason
     assert difference(old, new) == reason
+
+
+def test_a_long_list_is_cut() -> None:
+    many = tuple(f"p{number:02}" for number in range(LISTED + 3))
+    said = difference({"packages": ()}, {"packages": many})
+    assert said.endswith(f"+p{LISTED - 1} and 3 more")
 
 
 def test_the_first_miss() -> None:
