@@ -27,6 +27,7 @@ LONGEST = (
     "qemu/test_gateway.py",
     "qemu/test_doctor.py",
     "qemu/test_starts.py",
+    "qemu/test_arm_starts.py",
     "netns/test_join.py",
     "image",
 )

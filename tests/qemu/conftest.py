@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from lab.machine import Machine
-from lab.world import World
+from lab.retry import retry
+from lab.world import World, echo_url
 from tests.conftest import ROOT
 
 Make = Callable[..., Machine]
@@ -19,6 +20,16 @@ WORK = ROOT / "out" / "tests" / "world"
 def world(image: Path, zerotier_deb: Path) -> Iterator[World]:
     """ISP, internet, controller and members; gateways are added by the tests."""
     with World(image, zerotier_deb, _fresh(WORK)) as world:
+        yield world
+
+
+@pytest.fixture(scope="module")
+def standin_world(image: Path, standin_deb: Path) -> Iterator[World]:
+    """The same with the stand-in, whatever package is under test: arm64 images have it, too.
+
+    A module with such images takes this as its `world`.
+    """
+    with World(image, standin_deb, _fresh(WORK)) as world:
         yield world
 
 
@@ -44,3 +55,14 @@ def make(world: World, request: pytest.FixtureRequest) -> Iterator[Make]:
     yield gateway
     for machine in made:
         machine.close()
+
+
+def member_goes_out(world: World, nwid: str) -> None:
+    """A new member reaches the internet through the gateway over both families, and leaves."""
+    phone = world.member("phone")
+    world.controller.authorize(nwid, phone.node.address)
+    phone.join(nwid)
+    phone.wait_tunnelled(nwid)
+    for family in (4, 6):
+        retry(lambda f=family: phone.get(echo_url(f)), 60, f"IPv{family}")  # type: ignore[misc]
+    phone.node.api("DELETE", f"/network/{nwid}")

@@ -14,6 +14,12 @@ from .conftest import Make
 pytestmark = pytest.mark.soak
 
 
+@pytest.fixture(scope="module")
+def world(standin_world: World) -> World:
+    """These images have the stand-in, whatever package is under test."""
+    return standin_world
+
+
 def test_a_board_without_a_clock_whose_power_fails_while_its_root_grows(
     world: World, make: Make, pi_image: Path
 ) -> None:

@@ -19,6 +19,12 @@ NOTICED = 120
 
 
 @pytest.fixture(scope="module")
+def world(standin_world: World) -> World:
+    """These images have the stand-in, whatever package is under test."""
+    return standin_world
+
+
+@pytest.fixture(scope="module")
 def scene(world: World, pi_image: Path) -> Iterator[Scene]:
     """The demo's scene with another image, to which a wireless adapter comes later."""
     attic = {"ssid": access_point.NAME, "password": access_point.PASSWORD, "country": "DE"}
