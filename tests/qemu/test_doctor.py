@@ -222,7 +222,10 @@ BREAKS = (
     Break(
         "nobody answers solicitations",
         "ndp proxy",
+        # Neither the kernel nor ndppd, which asks members and can do it alone.
+        "systemctl kill --signal=STOP ztgate-ndppd; "
         "sysctl -qw net.ipv6.conf.all.proxy_ndp=0 net.ipv6.conf.{wan}.proxy_ndp=0",
+        "systemctl kill --signal=CONT ztgate-ndppd; "
         "sysctl -qw net.ipv6.conf.all.proxy_ndp=1 net.ipv6.conf.{wan}.proxy_ndp=1",
         forget,
     ),
