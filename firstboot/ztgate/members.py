@@ -14,6 +14,7 @@ from . import admit, configfile, derive, names
 from .controllers.base import Member
 from .doctor.members import RECENT
 from .doctor.zerotier import active_path
+from .facts.neighbours import answered
 from .machine import Machine
 from .secret import Secret
 from .zerotier import Network
@@ -94,11 +95,8 @@ def sights(peers: Rows, neighbours: Rows, mac: str, node: str, now: float) -> di
             last = max((int(way.get("lastReceive", 0)) for way in peer.get("paths", [])), default=0)
             way = "direct" if active_path(peer) else ""
             found[str(peer["address"])] = Sight(way, int(peer.get("latency", -1)), last / 1000)
-    for row in neighbours:
-        lladdr = str(row.get("lladdr", ""))
-        if not lladdr or "FAILED" in row.get("state", []):
-            continue
-        other = derive.node_of(lladdr, mac, node)
+    for row in answered(neighbours):
+        other = derive.node_of(str(row["lladdr"]), mac, node)
         ago = int(row.get("confirmed", RECENT))
         before = found.get(other, Sight())
         # Who has been heard, and not on a path of its own, came by a root server.

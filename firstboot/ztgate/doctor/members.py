@@ -8,6 +8,7 @@ from typing import Any
 
 from .. import derive
 from ..errors import WaitingError
+from ..facts.neighbours import answered
 from ..wait import until
 from ..zerotier import Network
 from .patient import Patient, Rows
@@ -60,10 +61,8 @@ def candidates(network: Network, node: str, peers: Rows, neighbours: Rows) -> li
     """
     ways = {str(peer["address"]): _way(peer) for peer in peers}
     found: dict[str, Candidate] = {}
-    for row in neighbours:
-        lladdr = str(row.get("lladdr", ""))
-        if not lladdr or "FAILED" in row.get("state", []):
-            continue
+    for row in answered(neighbours):
+        lladdr = str(row["lladdr"])
         other = derive.node_of(lladdr, network.mac, node)
         if int(row.get("confirmed", RECENT)) < RECENT or active_path(_peer(peers, other)):
             found[other] = Candidate(other, str(row["dst"]), lladdr, ways.get(other, "relayed"))

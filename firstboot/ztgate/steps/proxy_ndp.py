@@ -12,6 +12,7 @@ from typing import Any
 
 from .. import derive, store, sysctl
 from ..actions import Action, Command, write_if_changed
+from ..facts.neighbours import answered
 from ..machine import Machine
 from ..zerotier import Network, in_range
 
@@ -62,8 +63,7 @@ def parse_proxies(rows: list[dict[str, Any]]) -> set[tuple[IPv6Address, str]]:
 
 def parse_neighbours(rows: list[dict[str, Any]]) -> list[IPv6Address]:
     """Neighbours that answered, of `ip -6 -j neigh show dev zt...`."""
-    alive = [row for row in rows if row.get("lladdr") and "FAILED" not in row.get("state", [])]
-    return [IPv6Address(row["dst"]) for row in alive]
+    return [IPv6Address(row["dst"]) for row in answered(rows)]
 
 
 def plan_proxies(

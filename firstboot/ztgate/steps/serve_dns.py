@@ -11,6 +11,7 @@ from .. import derive, names, resolver, store
 from ..actions import Action, Command, Remove, WriteFile
 from ..config import Config
 from ..errors import ZtgateError
+from ..facts.neighbours import answered
 from ..machine import Machine
 from ..paths import Paths
 from ..state import State
@@ -104,6 +105,5 @@ def _learn(machine: Machine, network: Network, node: str) -> dict[str, str]:
 
 def _neighbours(rows: list[dict[str, Any]], network: Network, node: str) -> Iterator[tuple[str, IPv4Address]]:
     """(node, address) of neighbours that answered, from `ip -4 -j neigh`."""
-    for row in rows:
-        if row.get("lladdr") and network.mac and "FAILED" not in row.get("state", []):
-            yield derive.node_of(str(row["lladdr"]), network.mac, node), IPv4Address(row["dst"])
+    for row in answered(rows) if network.mac else ():
+        yield derive.node_of(str(row["lladdr"]), network.mac, node), IPv4Address(row["dst"])
