@@ -96,7 +96,7 @@ class Outlook:
 def look_ahead(
     stages: Sequence[Stage], store: Store, aside: Mapping[str, str] | None = None
 ) -> list[Outlook]:
-    """The same decisions as resume() makes, without doing anything."""
+    """The same decisions as resume() makes; nothing is made, but what is found counts as used."""
     aside = aside or {}
     ids: dict[str, str] = {}
     found: list[Outlook] = []
@@ -104,9 +104,12 @@ def look_ahead(
         inputs = _inputs(stage, ids)
         ids[stage.name] = identity(stage.name, inputs)
         artifact = None if stage.name in aside else store.find(stage.name, ids[stage.name])
-        reason = aside.get(stage.name) or (
-            f"made {store.age_days(artifact)} days ago" if artifact else store.why_missing(stage.name, inputs)
-        )
+        if stage.name in aside:
+            reason = aside[stage.name]
+        elif artifact:
+            reason = f"made {store.age_days(artifact)} days ago"
+        else:
+            reason = store.missed(stage.name, inputs).reason
         found.append(Outlook(stage.name, artifact, reason))
     return found
 
@@ -131,8 +134,9 @@ def _one(
         observer.cached(stage.name, days)
         artifacts[stage.name] = found
         return StageResult(stage.name, id_, "cached", f"nothing changed; made {days} days ago", 0.0)
-    reason = "--fresh" if again else store.why_missing(stage.name, inputs)
-    observer.started(stage.name, reason, store.expected(stage.name, inputs))
+    miss = store.missed(stage.name, inputs)
+    reason = "--fresh" if again else miss.reason
+    observer.started(stage.name, reason, miss.expected)
     began = time.monotonic()
     with store.making(stage.name, id_, inputs) as directory:
         stage.run(Work(directory, artifacts, observer.line))

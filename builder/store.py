@@ -21,6 +21,14 @@ SECONDS = "seconds"  # how long an artifact took to make
 
 
 @dataclass(frozen=True)
+class Miss:
+    """Why there is no artifact, and the seconds that the most similar one took, if that is known."""
+
+    reason: str
+    expected: float | None
+
+
+@dataclass(frozen=True)
 class Store:
     """The cache directory: <stage>/<id>/ with the artifact's files and inputs.json."""
 
@@ -58,20 +66,13 @@ class Store:
         """How long ago an artifact was made."""
         return int((time.time() - (path / "inputs.json").stat().st_mtime) // 86400)
 
-    def why_missing(self, stage: str, inputs: Inputs) -> str:
-        """What is different from the most similar artifact: other images have theirs of the same stage."""
-        similar = self._similar(stage, inputs)
-        return difference(_inputs_of(similar), inputs) if similar else "nothing in the cache"
-
-    def expected(self, stage: str, inputs: Inputs) -> float | None:
-        """Seconds that the most similar artifact took; None when there is none."""
-        similar = self._similar(stage, inputs)
-        took = similar / SECONDS if similar else None
-        return float(took.read_text()) if took and took.exists() else None
-
-    def _similar(self, stage: str, inputs: Inputs) -> Path | None:
-        kept = self._artifacts(stage)
-        return min(kept, key=lambda path: distance(_inputs_of(path), inputs), default=None)
+    def missed(self, stage: str, inputs: Inputs) -> Miss:
+        """Compare with the most similar artifact: other images have theirs of the same stage."""
+        kept = [(_inputs_of(path), path / SECONDS) for path in self._artifacts(stage)]
+        if not kept:
+            return Miss("nothing in the cache", None)
+        old, took = min(kept, key=lambda one: distance(one[0], inputs))
+        return Miss(difference(old, inputs), float(took.read_text()) if took.exists() else None)
 
     @contextlib.contextmanager
     def making(self, stage: str, id_: str, inputs: Inputs) -> Iterator[Path]:

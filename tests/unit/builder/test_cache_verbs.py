@@ -52,7 +52,7 @@ def test_what_is_foretold_is_what_happens(tmp_path: Path) -> None:
     results, _ = resume(changed, store, Seen())
     assert [result.action for result in results] == ["cached", "ran"]
     assert results[1].reason == foretold[1].reason
-    assert store.expected("two", changed[1].inputs()) is not None
+    assert store.missed("two", changed[1].inputs()).expected is not None
 
 
 def test_clean_keeps_what_was_used_last(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -83,7 +83,7 @@ def test_prune_keeps_the_newest_and_what_is_in_use(tmp_path: Path) -> None:
 def test_a_miss_is_explained(tmp_path: Path, old: Inputs, new: Inputs, reason: str) -> None:
     store = Store(tmp_path)
     put(store, "base", "1", old)
-    assert store.why_missing("base", new) == reason
+    assert store.missed("base", new).reason == reason
     assert difference(old, new) == reason
 
 
@@ -94,7 +94,7 @@ def test_a_long_list_is_cut() -> None:
 
 
 def test_the_first_miss() -> None:
-    assert Store(Path("/nonexistent")).why_missing("base", {}) == "nothing in the cache"
+    assert Store(Path("/nonexistent")).missed("base", {}).reason == "nothing in the cache"
 
 
 def test_inputs_see_what_git_keeps_and_nothing_else(tmp_path: Path) -> None:
