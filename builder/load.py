@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import yaml
 
-from builder.errors import BuildError
+from builder.errors import BuildError, nearest
 from builder.image import Image
 
 if TYPE_CHECKING:
@@ -35,9 +35,7 @@ def load(images: Path, name: str) -> Image:
     """The definition of an image by its name."""
     known = names(images)
     if name not in known:
-        near = difflib.get_close_matches(name, known, 1, 0.4)
-        nearest = f"; nearest: {near[0]}" if near else ""
-        raise BuildError(f"there is no image {name!r}{nearest}", "./build.py list")
+        raise BuildError(f"there is no image {name!r}{nearest(name, known)}", "./build.py list")
     path = images / f"{name}.yaml"
     data, _ = _extended(path, ())
     image = record(Image, {**data, "name": name}, f"images/{path.name}", "")
@@ -82,8 +80,7 @@ def record(kind: type[Record], data: Any, file: str, at: str) -> Record:
     fields = {f.name: f for f in dataclasses.fields(kind)}
     for key in data:
         if key not in fields:
-            near = difflib.get_close_matches(str(key), fields, 1, 0.4)
-            raise BuildError(f"{file}: {at}{key}: no such key" + (f"; nearest: {near[0]}" if near else ""))
+            raise BuildError(f"{file}: {at}{key}: no such key{nearest(str(key), fields)}")
     hints = typing.get_type_hints(kind)
     values = {}
     for name, spec in fields.items():

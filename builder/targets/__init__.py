@@ -4,13 +4,12 @@
 from __future__ import annotations
 
 import datetime
-import difflib
 from dataclasses import dataclass
 from pathlib import Path
 
 import yaml
 
-from builder.errors import BuildError
+from builder.errors import BuildError, nearest
 from builder.image import FORMATS, setting
 from builder.load import record
 
@@ -79,8 +78,7 @@ def names() -> list[str]:
 def load(name: str) -> Target:
     """A place by its name; BuildError with the nearest one if there is none."""
     if name not in names():
-        near = difflib.get_close_matches(name.lower(), names(), 1, 0.4)
-        nearest = f"; nearest: {near[0]}" if near else ""
-        raise BuildError(f"there is no target {name!r}{nearest}", f"the targets are {', '.join(names())}")
+        near = nearest(name.lower(), names())
+        raise BuildError(f"there is no target {name!r}{near}", f"the targets are {', '.join(names())}")
     path = HERE / f"{name}.yaml"
     return record(Target, {**yaml.safe_load(path.read_text(encoding="utf-8")), "name": name}, path.name, "")

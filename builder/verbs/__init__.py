@@ -6,10 +6,21 @@ A verb imports what needs third-party modules inside its function: before .venv 
 import argparse
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
+
+from builder.project import ROOT
 
 
 def nothing(_: argparse.ArgumentParser) -> None:
     """A verb without arguments, or one that reads them itself."""
+
+
+def cache(parser: argparse.ArgumentParser) -> None:
+    """Where finished stages are, and with them the tools."""
+    where = ROOT / ".cache"
+    parser.add_argument(
+        "--cache", type=Path, default=where, metavar="DIR", help="finished stages (default: .cache)"
+    )
 
 
 @dataclass(frozen=True)

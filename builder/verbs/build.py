@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from builder import host
 from builder.project import ROOT, say
-from builder.verbs import Verb
+from builder.verbs import Verb, cache
 
 if TYPE_CHECKING:
     from builder import pipeline
@@ -15,10 +15,10 @@ if TYPE_CHECKING:
 
 def place(parser: argparse.ArgumentParser) -> None:
     """Which image, where it goes, and where the cache is."""
-    add, out, cache = parser.add_argument, ROOT / "out", ROOT / ".cache"
+    add, out = parser.add_argument, ROOT / "out"
     add("image", metavar="IMAGE")
     add("--out", type=Path, default=out, metavar="DIR", help="where it goes (default: out)")
-    add("--cache", type=Path, default=cache, metavar="DIR", help="finished stages (default: .cache)")
+    cache(parser)
 
 
 def inputs(parser: argparse.ArgumentParser) -> None:

@@ -3,12 +3,11 @@
 import argparse
 import dataclasses
 import json
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from builder import host
 from builder.project import ROOT, say
-from builder.verbs import Verb
+from builder.verbs import Verb, cache
 
 if TYPE_CHECKING:
     from builder.fitness import Verdict
@@ -20,13 +19,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("image", metavar="IMAGE", help="what was built, or a raw image file")
     add("--target", required=True, metavar="T", help="where it is to run; an unknown name prints the list")
-    add(
-        "--cache",
-        type=Path,
-        default=ROOT / ".cache",
-        metavar="DIR",
-        help="the tools' place (default: .cache)",
-    )
+    cache(parser)
     add("--json", action="store_true", help="the verdicts on stdout, for machines")
 
 

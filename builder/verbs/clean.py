@@ -2,11 +2,10 @@
 
 import argparse
 import json
-from pathlib import Path
 
 from builder.errors import BuildError
-from builder.project import ROOT, say
-from builder.verbs import Verb
+from builder.project import say
+from builder.verbs import Verb, cache
 
 MIB = 1 << 20
 
@@ -20,9 +19,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="keep N artifacts of each stage, those used last; without it nothing goes",
     )
-    add(
-        "--cache", type=Path, default=ROOT / ".cache", metavar="DIR", help="finished stages (default: .cache)"
-    )
+    cache(parser)
     add("--json", action="store_true", help="for machines")
 
 

@@ -1,14 +1,13 @@
 """`export`: a built image in other formats, with checksums, bills of materials and a signature."""
 
 import argparse
-import difflib
 from pathlib import Path
 
 from builder import host
-from builder.errors import BuildError
+from builder.errors import BuildError, nearest
 from builder.image import FORMATS
 from builder.project import ROOT, say
-from builder.verbs import Verb
+from builder.verbs import Verb, cache
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -29,13 +28,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     )
     add("--sign", type=Path, metavar="KEY", help="a secret key of minisign's or OpenSSH's")
     add("--out", type=Path, metavar="DIR", help="where it goes (default: IMAGE-export, beside the image)")
-    add(
-        "--cache",
-        type=Path,
-        default=ROOT / ".cache",
-        metavar="DIR",
-        help="the tools' place (default: .cache)",
-    )
+    cache(parser)
     add("--json", action="store_true", help="the result on stdout, for machines")
 
 
@@ -46,10 +39,9 @@ def run(options: argparse.Namespace) -> None:
 
     for name in options.format:
         if name not in FORMATS:
-            near = difflib.get_close_matches(name, FORMATS, 1, 0.3)
-            nearest = f"; nearest: {near[0]}" if near else ""
+            near = nearest(name, FORMATS, 0.3)
             raise BuildError(
-                f"--format {name}: no such format{nearest}", f"the formats are {', '.join(FORMATS)}"
+                f"--format {name}: no such format{near}", f"the formats are {', '.join(FORMATS)}"
             )
     target = targets.load(options.target) if options.target else None
     image = find_image(options.image, ROOT / "out", ROOT / "images")
