@@ -19,8 +19,8 @@ from builder.fitness import Verdict
 from builder.formats import FORMATS, Source
 from builder.image import MIB
 from builder.inputs import file_digest
-from builder.preauthorize import IDENTITY
 from builder.plan import tools_stage
+from builder.preauthorize import IDENTITY
 from builder.report import shown_path
 from builder.signature import SUMS
 from builder.store import Store
