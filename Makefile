@@ -17,7 +17,7 @@ test: setup  ## everything: unit, image, netns and qemu tests
 	$(TESTS)
 unit image netns qemu:  ## (also by their own names) one tier of the tests
 	$(TESTS) $@
-soak:   ## what takes long and seldom finds anything: more boots
+soak:   ## what takes long and seldom finds anything: more boots, ten builds of each image
 	$(TESTS) --soak
 clean:  ## remove what was built, and the cache
 	rm -rf out .cache

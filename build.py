@@ -24,12 +24,14 @@ from builder.verbs import (
     export,
     flash,
     list_images,
+    lock,
     man,
     preauthorize,
     run_program,
     setup,
     shell,
     size,
+    verify,
     why,
 )
 
@@ -112,6 +114,7 @@ VERBS = (
     list_images.VERB,
     describe.VERB,
     build.VERB,
+    lock.VERB,
     why.VERB,
     size.VERB,
     shell.VERB,
@@ -122,6 +125,7 @@ VERBS = (
     export.VERB,
     check_signature.VERB,
     flash.VERB,
+    verify.VERB,
     client.VERB,
     setup.VERB,
     # The lab is no business of the builder's, so its two verbs are here.

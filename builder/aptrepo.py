@@ -49,14 +49,19 @@ class Found:
     key: bytes
 
 
-def newest(repository: Repository, package: str, architecture: str, downloads: Path) -> Found:
-    """Download a package's newest version, with everything checked on the way."""
+def newest(
+    repository: Repository, package: str, architecture: str, downloads: Path, sha256: str = ""
+) -> Found:
+    """Download a package's newest version, or the one with that content; everything is checked on the way."""
     key = download(repository.key_url)
     release = verified_release(repository, key)
     packages = _packages(repository, release, architecture)
     stanzas = [s for s in map(_fields, packages.split("\n\n")) if s.get("Package") == package]
+    if sha256:
+        stanzas = [s for s in stanzas if s.get("SHA256") == sha256]
     if not stanzas:
-        raise BuildError(f"{repository.url} has no {package} for {architecture}")
+        which = f" with sha256 {sha256}" if sha256 else ""
+        raise BuildError(f"{repository.url} has no {package} for {architecture}{which}")
     best = max(stanzas, key=cmp_to_key(_compare))
     url = f"{repository.url}/{best['Filename']}"
     path = downloads / f"{package}_{best['SHA256'][:16]}.deb"

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import getpass
 import os
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
-from builder import binfmt, foreign
+from builder import binfmt, foreign, namespace
 from builder.errors import BuildError
 from builder.run import CommandError, LineHook, run, which
 
 # What a user meets whose machine keeps user namespaces from him, in mmdebstrap's and the kernel's words.
 NO_NAMESPACE = ("unshare", "newuidmap", "newgidmap", "/etc/subuid", "user namespace", "uid_map")
 NO_MIRROR = ("Could not resolve", "Unable to connect", "Could not connect", "Failed to fetch")
+
+LISTS = '"$1/etc/apt"/sources.list'
 
 
 def mode() -> str:
@@ -30,14 +33,17 @@ def mmdebstrap(
     epoch: int,
     line: LineHook,
     architecture: str = foreign.NATIVE,
+    tools: Path | None = None,
 ) -> None:
     """Run mmdebstrap, with the tar `target` as its result; an empty mirror means Debian's own.
 
     `architecture` is that of programs which it will run; the twins of foreign ones are the caller's business.
+    `tools` is the tools tree, if its mmdebstrap is wanted and not this machine's.
     """
+    usr = tools / "usr" if tools and not namespace.why_not() else None
     emulated = foreign.is_foreign(architecture)
     own = emulated and not foreign.why_not_own(architecture)
-    how = "root" if own else mode()  # root is then the namespace's
+    how = "root" if own or usr else mode()  # root is then the namespace's
     env = {"SOURCE_DATE_EPOCH": str(epoch)}
     if emulated and not own:
         env["QEMU_CPU"] = foreign.CPU
@@ -46,19 +52,48 @@ def mmdebstrap(
     argv = ["mmdebstrap", f"--mode={how}", *(["--skip=check/qemu"] if emulated else [])]
     argv += ["--format=tar", *options, suite, str(target)]
     if own:
-        argv = [*foreign.inside(architecture), *argv]
+        argv = [*foreign.inside(architecture, usr), *argv]
+    elif usr:
+        argv = [*namespace.inside(usr), *argv]
     try:
         run([*argv, *([mirror] if mirror else [])], env=env, on_line=line)
     except CommandError as e:
         raise _explained(e) from None
 
 
+def maker() -> str:
+    """Whose mmdebstrap it will be, for a stage's inputs."""
+    if why := namespace.why_not():
+        return f"mmdebstrap of this machine, {run(['mmdebstrap', '--version']).strip()}: {why}"
+    return "mmdebstrap of the tools tree"
+
+
 def backports(suite: str, packages: Sequence[str]) -> list[str]:
     """Options that make the suite of each NAME/SUITE known, at the mirror that mmdebstrap wrote down."""
     others = sorted({package.split("/")[1] for package in packages if "/" in package})
-    lists = '"$1"/etc/apt/sources.list'
     return [
-        f"--setup-hook=sed -n 's/ {suite} / {other} /p' {lists} > {lists}.d/{other}.list" for other in others
+        f"--setup-hook=sed -n 's/ {suite} / {other} /p' {LISTS} > {LISTS}.d/{other}.list" for other in others
+    ]
+
+
+def locked(repository: Path) -> list[str]:
+    """Options: every package comes from that tar (Pool.repository); /etc/apt is afterwards as if it had not.
+
+    mmdebstrap names its keyring in the sources on some machines, and the image has the keys anyway.
+    """
+    aside = '"$1/.sources" "$1/.packages"'
+    place = """deb [trusted=yes] copy:$(printf %s "$1/.packages" | sed 's/%/%25/g; s/ /%20/g') ./"""
+    hide = (
+        f'mkdir {aside} && mv {LISTS}.d {LISTS} "$1/.sources" && mkdir {LISTS}.d && echo "{place}" > {LISTS}'
+    )
+    show = (
+        f'rm -r {LISTS} {LISTS}.d && mv "$1"/.sources/* "$1/etc/apt" && rm -r {aside} && '
+        f"find \"$1\"/etc/apt/sources.list* -type f -exec sed -i 's/ \\[signed-by=[^]]*\\]//' {{}} +"
+    )
+    return [
+        f"--setup-hook={hide}",
+        f"--setup-hook=tar-in {shlex.quote(str(repository))} /.packages",
+        f"--customize-hook={show}",
     ]
 
 

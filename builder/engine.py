@@ -19,6 +19,9 @@ class Observer(Protocol):
     def waiting(self, text: str) -> None:
         """Something that is waited for."""
 
+    def note(self, text: str) -> None:
+        """Something worth knowing about the whole build."""
+
     def cached(self, stage: str, age_days: int) -> None:
         """A stage's artifact came from the cache."""
 
@@ -44,13 +47,13 @@ class StageResult:
     action: str  # ran | cached | aside
     reason: str
     seconds: float
+    inputs: Inputs
 
 
 def resume(
     stages: Sequence[Stage],
     store: Store,
     observer: Observer,
-    always: tuple[str, ...] = (),
     aside: Mapping[str, str] | None = None,
 ) -> tuple[list[StageResult], dict[str, Path]]:
     """Run the stages that the cache does not have; all of these are verified before the first one runs.
@@ -65,7 +68,7 @@ def resume(
         ids[stage.name] = identity(stage.name, _inputs(stage, ids))
         if stage.name in aside:
             continue
-        if stage.name in always or store.find(stage.name, ids[stage.name]) is None:
+        if store.find(stage.name, ids[stage.name]) is None:
             stage.verify()
             wanted.update(stage.needs)
     results: list[StageResult] = []
@@ -77,9 +80,9 @@ def resume(
         if stage.name in aside:
             if stage.name in wanted:
                 observer.aside(stage.name, aside[stage.name])
-            results.append(StageResult(stage.name, ids[stage.name], "aside", aside[stage.name], 0.0))
+            results.append(StageResult(stage.name, ids[stage.name], "aside", aside[stage.name], 0.0, inputs))
             continue
-        result = _one(stage, inputs, ids[stage.name], store, observer, artifacts, stage.name in always)
+        result = _one(stage, inputs, ids[stage.name], store, observer, artifacts)
         results.append(result)
     return results, artifacts
 
@@ -114,6 +117,16 @@ def look_ahead(
     return found
 
 
+def identify(stages: Sequence[Stage]) -> dict[str, Inputs]:
+    """What each stage depends on, without running any."""
+    ids: dict[str, str] = {}
+    every: dict[str, Inputs] = {}
+    for stage in stages:
+        every[stage.name] = _inputs(stage, ids)
+        ids[stage.name] = identity(stage.name, every[stage.name])
+    return every
+
+
 def _inputs(stage: Stage, ids: Mapping[str, str]) -> Inputs:
     """All that a stage depends on: its own inputs and the stages that it needs."""
     return {**stage.inputs(), **{f"stage {name}": ids[name] for name in stage.needs}}
@@ -126,21 +139,19 @@ def _one(
     store: Store,
     observer: Observer,
     artifacts: dict[str, Path],
-    again: bool,
 ) -> StageResult:
-    found = None if again else store.find(stage.name, id_)
+    found = store.find(stage.name, id_)
     if found is not None:
         days = store.age_days(found)
         observer.cached(stage.name, days)
         artifacts[stage.name] = found
-        return StageResult(stage.name, id_, "cached", f"nothing changed; made {days} days ago", 0.0)
+        return StageResult(stage.name, id_, "cached", f"nothing changed; made {days} days ago", 0.0, inputs)
     miss = store.missed(stage.name, inputs)
-    reason = "--fresh" if again else miss.reason
-    observer.started(stage.name, reason, miss.expected)
+    observer.started(stage.name, miss.reason, miss.expected)
     began = time.monotonic()
     with store.making(stage.name, id_, inputs) as directory:
         stage.run(Work(directory, artifacts, observer.line))
     seconds = round(time.monotonic() - began, 1)
     observer.finished(stage.name, seconds)
     artifacts[stage.name] = store.root / stage.name / id_
-    return StageResult(stage.name, id_, "ran", reason, seconds)
+    return StageResult(stage.name, id_, "ran", miss.reason, seconds, inputs)

@@ -16,14 +16,13 @@ from builder import bmap, contents, fitness, gateway_config, sbom, signature
 from builder.engine import Observer, resume
 from builder.errors import BuildError
 from builder.fitness import Verdict
-from builder.foreign import NATIVE
 from builder.formats import FORMATS, Source
 from builder.image import MIB
 from builder.inputs import file_digest
+from builder.plan import tools_stage
 from builder.preauthorize import IDENTITY
 from builder.report import shown_path
 from builder.signature import SUMS
-from builder.stages.tools import ToolsStage
 from builder.store import Store
 from builder.targets import Target
 from builder.tools import Tools
@@ -73,7 +72,7 @@ def tools(cache: Path, observer: Observer) -> Iterator[Tools]:
     """Debian 13's tools of the cache, made if they are not there."""
     store = Store(cache.resolve())
     with store.locked(lambda: observer.waiting("another build uses the cache")):
-        _, artifacts = resume([ToolsStage(grub=NATIVE)], store, observer)
+        _, artifacts = resume([tools_stage(store.root, observer)], store, observer)
         yield Tools(artifacts["tools"] / "tree", 0)
 
 

@@ -14,9 +14,9 @@ from __future__ import annotations
 import functools
 import os
 import shlex
-import sys
 from pathlib import Path
 
+from builder import namespace
 from builder.run import CommandError, run
 
 NATIVE = "amd64"
@@ -70,11 +70,11 @@ def why_not_own(architecture: str) -> str:
     return ""
 
 
-def inside(architecture: str) -> list[str]:
+def inside(architecture: str, usr: Path | None = None) -> list[str]:
     """What to put before a command so that it can run that architecture's programs in a root with twins."""
     magic, mask = MAGIC[architecture]
     handler = f":ztgate-{architecture}:M::{magic}:{mask}:{AT}/handler:P"
-    return [sys.executable, "-I", str(Path(__file__).with_name("userns.py")), "--handler", handler, "--"]
+    return namespace.inside(usr, handler)
 
 
 def bring(twins: Path) -> str:

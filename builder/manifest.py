@@ -9,24 +9,25 @@ from pathlib import Path
 from typing import Any
 
 from builder.engine import StageResult
-from builder.image import Image
-from builder.zerotier import Package
+from builder.plan import Plan
 
 STATUS = "./var/lib/dpkg/status"
 
 
-def make(
-    image: Image, package: Package, stages: Sequence[StageResult], rootfs: Path, path: Path, sha256: str
-) -> dict[str, Any]:
-    """Everything that says what the image is; no time and no path of this machine."""
+def make(plan: Plan, stages: Sequence[StageResult], rootfs: Path, path: Path, sha256: str) -> dict[str, Any]:
+    """Everything that says what the image is, and makes it again; no time and no path of this machine."""
+    definition = dataclasses.asdict(plan.image)
     return {
         "image": path.name,
         "sha256": sha256,
         "size": path.stat().st_size,
-        "definition": {k: str(v) if k == "date" else v for k, v in dataclasses.asdict(image).items()},
-        "zerotier": package.described(),
+        "date": plan.epoch,
+        "definition": {k: str(v) if k == "date" else v for k, v in definition.items()},
+        "zerotier": plan.package.described(),
         "stages": {stage.name: stage.id for stage in stages},
+        "inputs": {stage.name: dict(stage.inputs) for stage in stages},
         "packages": packages(rootfs),
+        "lock": plan.lock.described(),
     }
 
 

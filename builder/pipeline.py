@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 import errno
 import json
 import os
@@ -13,45 +12,21 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from builder import foreign, gateway_config, imager, leaks, load, manifest, zerotier
+from builder import foreign, gateway_config, imager, leaks, load, manifest, plan, zerotier
 from builder.engine import Observer, Outlook, StageResult, resume
 from builder.engine import look_ahead as look
 from builder.errors import BuildError
 from builder.files import copy_sparse, replacing
 from builder.image import MIB, Image
-from builder.layout import template_context
+from builder.plan import Options
 from builder.project import ROOT
 from builder.run import TOKEN
-from builder.stages import Stage
-from builder.stages.base import BaseStage
-from builder.stages.boot_grub import BootGrubStage
-from builder.stages.boot_raspberry_pi import BootRaspberryPiStage
-from builder.stages.disk import DiskStage
 from builder.stages.gate import GateStage, on_purpose
-from builder.stages.rootfs import RootfsStage
-from builder.stages.tools import ToolsStage
-from builder.stages.twins import TwinsStage
-from builder.stages.zerotier import ZerotierStage
 from builder.store import Store
-from builder.tarfiles import Entry
 
-VERSION = "0.1.0"
-BAKED = "usr/share/ztgate/gateway.yaml"  # where `ztgate` looks for a configuration that came with the image
 # Of disk, by what boots it: a build from nothing takes about 1.7 GiB, mmdebstrap's own tree included; with a
 # Pi's kernel, which is for every arm64 machine there is, 4.2.
 NEEDED = {"grub": 2500 * MIB, "raspberry-pi": 4800 * MIB}
-
-
-@dataclass(frozen=True)
-class Options:
-    """What the command line says about a build."""
-
-    zerotier: Path | None = None
-    config: Path | None = None
-    out: Path = ROOT / "out"
-    cache: Path = ROOT / ".cache"
-    mirror: str = ""
-    fresh: bool = False
 
 
 @dataclass(frozen=True)
@@ -64,6 +39,7 @@ class Result:
     sha256: str
     size: int
     package: zerotier.Package
+    packages: str  # where they are from
     stages: tuple[StageResult, ...]
     seconds: float
     secret: bool  # a configuration is baked in
@@ -76,37 +52,37 @@ def build(name: str, options: Options, observer: Observer) -> Result:
     image = load.load(ROOT / "images", name)
     store = Store(options.cache.resolve())
     with (
-        _space(NEEDED[image.boot], store.root, options.out),
+        space(NEEDED[image.boot], store.root, options.out),
         store.locked(lambda: observer.waiting("another build uses the cache")),
     ):
-        observer.waiting("ZeroTier's package")
-        package = zerotier.obtain(options.zerotier, image.suite, image.architecture, store.root / "download")
-        stages = stages_for(image, package, options)
-        always = ("base",) if options.fresh else ()
+        planned = plan.make(image, options, store.root, observer)
         gate = gate_for(options, store)
-        results, artifacts = resume([*stages, gate], store, observer, always, left_out(image.architecture))
+        results, artifacts = resume([*planned.stages, gate], store, observer, left_out(image.architecture))
         observer.waiting(f"copying to {options.out}")
         path = publish(artifacts["disk"], options.out / f"{name}.img", secret=options.config is not None)
         sha256 = (artifacts["disk"] / "sha256").read_text()
         made = [result for result in results if result.name != gate.name]  # its id says who builds
-        described = manifest.make(image, package, made, artifacts["rootfs"] / "rootfs.tar", path, sha256)
+        described = manifest.make(planned, made, artifacts["rootfs"] / "rootfs.tar", path, sha256)
         listing = write(options.out / f"{name}.manifest.json", json.dumps(described, indent=2) + "\n")
         if image.boot == "raspberry-pi":
             write(options.out / f"{name}{imager.SUFFIX}", imager.manifest(image, path, sha256))
         store.prune(set(artifacts.values()))
+        planned.pool.prune()
     size = path.stat().st_size
     seconds = round(time.monotonic() - began, 1)
     secret = options.config is not None
-    wanted = on_purpose(artifacts["gate"])
-    return Result(image, path, listing, sha256, size, package, tuple(results), seconds, secret, wanted)
+    package, source, wanted = planned.package, planned.chosen.source, on_purpose(artifacts["gate"])
+    return Result(
+        image, path, listing, sha256, size, package, source, tuple(results), seconds, secret, wanted
+    )
 
 
-def look_ahead(name: str, options: Options) -> list[Outlook]:
+def look_ahead(name: str, options: Options, observer: Observer) -> list[Outlook]:
     """What `build` would do, stage by stage."""
     image = load.load(ROOT / "images", name)
     store = Store(options.cache.resolve())
-    package = zerotier.obtain(options.zerotier, image.suite, image.architecture, store.root / "download")
-    stages = [*stages_for(image, package, options), gate_for(options, store)]
+    planned = plan.make(image, options, store.root, observer)
+    stages = [*planned.stages, gate_for(options, store)]
     return look(stages, store, left_out(image.architecture))
 
 
@@ -125,49 +101,11 @@ def artifacts_of(name: str, out: Path, cache: Path) -> dict[str, Path]:
     return found
 
 
-def stages_for(image: Image, package: zerotier.Package, options: Options) -> list[Stage]:
-    """The stages of an image, in the order in which they run."""
-    epoch = source_date(image)
-    context = {
-        **template_context(image),
-        "zerotier": package.described(),
-        "build": {"version": VERSION},
-    }
-    architecture = image.architecture
-    twins = [TwinsStage(architecture, options.mirror)] if foreign.is_foreign(architecture) else []
-    return [
-        ToolsStage(options.mirror, architecture if image.boot == "grub" else foreign.NATIVE),
-        *twins,
-        BaseStage(
-            image.suite,
-            architecture,
-            image.packages,
-            ROOT / "overlays/bootstrap",
-            epoch,
-            options.mirror,
-            image.components,
-        ),
-        ZerotierStage(package.path, package.sha256, epoch, architecture),
-        RootfsStage(
-            overlays=ROOT / "overlays",
-            layers=image.overlays,
-            firstboot=ROOT / "firstboot",
-            context=context,
-            remove=image.remove,
-            epoch=epoch,
-            firmware=image.partition("firmware").mount,
-            extra={**package.files, **baked(options.config)},
-        ),
-        BootRaspberryPiStage() if image.boot == "raspberry-pi" else BootGrubStage(image, epoch),
-        DiskStage(image, epoch),
-    ]
-
-
 def gate_for(options: Options, store: Store) -> GateStage:
     """The last stage: it knows who builds, and which secrets are the user's."""
     text = gateway_config.read(options.config) if options.config else ""
     secrets = gateway_config.secrets(text) if text else (os.environ.get(TOKEN, "").strip(),)
-    allowed = (BAKED,) if text else ()
+    allowed = (plan.BAKED,) if text else ()
     known = tuple(secret for secret in secrets if len(secret) >= leaks.LONG)
     return GateStage(leaks.who(ROOT, store.root), known, allowed)
 
@@ -176,23 +114,6 @@ def left_out(architecture: str) -> dict[str, str]:
     """Twins, where only QEMU can be had; and why."""
     why = foreign.why_not_own(architecture) if foreign.is_foreign(architecture) else ""
     return {"twins": f"left out, QEMU alone takes some six times as long: {why}"} if why else {}
-
-
-def source_date(image: Image) -> int:
-    """The newest time in the image: $SOURCE_DATE_EPOCH, or the definition's date."""
-    said = os.environ.get("SOURCE_DATE_EPOCH", "")
-    if said:
-        if not said.isdigit():
-            raise BuildError(f"SOURCE_DATE_EPOCH={said}: seconds since 1970 are needed")
-        return int(said)
-    return int(datetime.datetime.combine(image.date, datetime.time(), datetime.UTC).timestamp())
-
-
-def baked(config: Path | None) -> dict[str, Entry]:
-    """A configuration to go into the image itself, checked."""
-    if config is None:
-        return {}
-    return {BAKED: Entry(0o600, gateway_config.read(config).encode())}
 
 
 def publish(artifact: Path, target: Path, *, secret: bool) -> Path:
@@ -211,7 +132,7 @@ def write(target: Path, text: str) -> Path:
 
 
 @contextmanager
-def _space(needed: int, *directories: Path) -> Iterator[None]:
+def space(needed: int, *directories: Path) -> Iterator[None]:
     """Enough room before we begin; if it runs out all the same, one error that says where and how much."""
     for directory in directories:
         _check_room(directory, needed)

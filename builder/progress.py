@@ -47,6 +47,10 @@ class Progress:
         """Say what we wait for; on a terminal only for as long as we do."""
         self._show(Text(f"waiting: {text}", style="dim"))
 
+    def note(self, text: str) -> None:
+        """Say it, and let it stay."""
+        self._print(f"[dim]- {escape(text)}[/]")
+
     def cached(self, stage: str, age_days: int) -> None:
         """A stage from the cache."""
         self._show(Text(""))

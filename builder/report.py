@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from pathlib import Path
 
@@ -20,7 +19,10 @@ def shown_path(path: Path) -> str:
 
 def as_json(result: Result) -> str:
     """One object: what `build --json` prints."""
-    stages = [dataclasses.asdict(stage) for stage in result.stages]
+    stages = [
+        {"name": s.name, "id": s.id, "action": s.action, "reason": s.reason, "seconds": s.seconds}
+        for s in result.stages
+    ]
     return json.dumps(
         {
             "ok": True,
@@ -30,6 +32,7 @@ def as_json(result: Result) -> str:
             "sha256": result.sha256,
             "manifest": shown_path(result.manifest),
             "zerotier": result.package.described(),
+            "packages": result.packages,
             "secret": result.secret,
             "on_purpose": list(result.on_purpose),
             "stages": stages,
@@ -46,6 +49,7 @@ def as_text(result: Result) -> str:
         f"ZeroTier {package.version}"
         + ("  A STAND-IN, for the lab only: it reaches no real network" if package.stand_in else ""),
     ]
+    lines.append(f"Debian's packages: {result.packages}")
     if result.secret:
         lines.append(
             "The configuration is baked in: the image is as secret as its token, and only you can read it."

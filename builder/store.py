@@ -117,7 +117,10 @@ class Store:
         if not path.exists():
             return
         try:
-            shutil.rmtree(path)
+            if path.is_dir():
+                shutil.rmtree(path)
+            else:
+                path.unlink()
         except PermissionError as e:
             raise BuildError(f"{e.filename}: cannot be removed", f"sudo rm -r {path}") from None
 

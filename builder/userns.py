@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import NoReturn
 
 CLONE_NEWNS, CLONE_NEWUSER, CLONE_NEWPID = 0x00020000, 0x10000000, 0x20000000  # linux/sched.h
-MS_REC, MS_PRIVATE = 0x4000, 0x40000  # linux/mount.h
+MS_BIND, MS_REC, MS_PRIVATE = 0x1000, 0x4000, 0x40000  # linux/mount.h
 PR_SET_PDEATHSIG = 1
 EVERY_ID = "0 0 4294967295"
 BINFMT = Path("/proc/sys/fs/binfmt_misc")
@@ -32,6 +32,7 @@ def main() -> int:
     """Run the command inside; its exit status is ours."""
     parser = argparse.ArgumentParser(prog="userns.py", description=__doc__)
     parser.add_argument("--handler", default="", help="a line for binfmt_misc's register")
+    parser.add_argument("--usr", default="", help="a directory that is to be /usr")
     parser.add_argument("command", nargs=argparse.REMAINDER)
     options = parser.parse_args()
     command = options.command[1:] if options.command[:1] == ["--"] else options.command
@@ -41,7 +42,7 @@ def main() -> int:
     if child == 0:
         os.close(made_read)
         os.close(mapped_write)
-        return _inside(made_write, mapped_read, lambda: _become(options.handler, command))
+        return _inside(made_write, mapped_read, lambda: _become(options.handler, options.usr, command))
     os.close(made_write)
     if os.read(made_read, 1):
         _map(child)
@@ -84,7 +85,7 @@ def _inside(made: int, mapped: int, become: Callable[[], NoReturn]) -> int:
     return os.waitstatus_to_exitcode(os.waitpid(first, 0)[1])
 
 
-def _become(handler: str, command: list[str]) -> NoReturn:
+def _become(handler: str, usr: str, command: list[str]) -> NoReturn:
     """The first process in the namespace: with its end, all others end."""
     _check(_libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL), "prctl")
     _check(_libc.mount(b"none", b"/", None, MS_REC | MS_PRIVATE, None), "mount --make-rprivate /")
@@ -93,6 +94,8 @@ def _become(handler: str, command: list[str]) -> NoReturn:
         at = str(BINFMT).encode()
         _check(_libc.mount(b"binfmt_misc", at, b"binfmt_misc", 0, None), "mount binfmt_misc")
         (BINFMT / "register").write_text(handler)
+    if usr:
+        _check(_libc.mount(os.fsencode(usr), b"/usr", None, MS_BIND, None), f"mount --bind {usr} /usr")
     os.execvp(command[0], command)
 
 

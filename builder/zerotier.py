@@ -8,6 +8,8 @@ from pathlib import Path
 from builder import aptrepo
 from builder.errors import BuildError
 from builder.inputs import file_digest
+from builder.lock import ZerotierPin
+from builder.pool import Pool
 from builder.run import CommandError, run
 from builder.tarfiles import Entry
 
@@ -30,6 +32,12 @@ class Package:
     files: dict[str, Entry] = field(default_factory=dict)  # the repository as the image's source of updates
 
     @property
+    def pin(self) -> ZerotierPin:
+        """For a lock."""
+        key = self.files[KEYRING].data.decode("latin-1") if KEYRING in self.files else ""
+        return ZerotierPin(self.version, self.sha256, key)
+
+    @property
     def stand_in(self) -> bool:
         """Whether it is the lab's stand-in, which reaches no real ZeroTier network."""
         return "standin" in self.version
@@ -44,13 +52,39 @@ class Package:
         }
 
 
-def obtain(deb: Path | None, suite: str, architecture: str, downloads: Path) -> Package:
-    """The package of --zerotier, or else the newest one of ZeroTier's repository."""
+def obtain(
+    deb: Path | None,
+    suite: str,
+    architecture: str,
+    downloads: Path,
+    pool: Pool,
+    pin: ZerotierPin | None = None,
+) -> Package:
+    """The package of --zerotier, else the one of the lock, else the newest one of ZeroTier's repository."""
     if deb is not None:
         return from_file(deb, architecture)
-    return from_repository(
-        aptrepo.Repository(REPOSITORY.format(suite=suite), suite, KEY, FINGERPRINT), architecture, downloads
-    )
+    repository = aptrepo.Repository(REPOSITORY.format(suite=suite), suite, KEY, FINGERPRINT)
+    if pin is not None:
+        return _pinned(pin, repository, architecture, downloads, pool)
+    return from_repository(repository, architecture, downloads)
+
+
+def _pinned(
+    pin: ZerotierPin, repository: aptrepo.Repository, architecture: str, downloads: Path, pool: Pool
+) -> Package:
+    """From the cache of packages; or from the repository, if that is where it was from."""
+    kept = pool.checked(pin.sha256)
+    if kept is None and not pin.key:
+        raise BuildError(
+            f"the locked ZeroTier {pin.version} was a file, and is not in the cache (sha256 {pin.sha256})",
+            "name that file: --zerotier PATH.deb",
+        )
+    if kept is None:
+        found = from_repository(repository, architecture, downloads, pin.sha256)
+        kept = pool.add(found.path.read_bytes(), pin.sha256, str(found.path))
+    files = sources(repository, pin.key.encode("latin-1")) if pin.key else {}
+    version = _checked(kept, architecture, str(kept))
+    return Package(kept, version, pin.sha256, "repository" if pin.key else "file", files)
 
 
 def from_file(deb: Path, architecture: str) -> Package:
@@ -61,19 +95,25 @@ def from_file(deb: Path, architecture: str) -> Package:
     return Package(deb.resolve(), version, file_digest(deb), "file")
 
 
-def from_repository(repository: aptrepo.Repository, architecture: str, downloads: Path) -> Package:
+def from_repository(
+    repository: aptrepo.Repository, architecture: str, downloads: Path, sha256: str = ""
+) -> Package:
     """The newest .deb of an apt repository; the image gets that repository as a source of updates."""
     try:
-        found = aptrepo.newest(repository, NAME, architecture, downloads)
+        found = aptrepo.newest(repository, NAME, architecture, downloads, sha256)
     except aptrepo.Unreachable as e:
         raise BuildError(f"ZeroTier's package cannot be had: {e.message}", _ways_out(repository)) from None
     version = _checked(found.path, architecture, found.url)
-    sources = (
+    return Package(found.path, version, found.sha256, "repository", sources(repository, found.key))
+
+
+def sources(repository: aptrepo.Repository, key: bytes) -> dict[str, Entry]:
+    """A repository as the image's source of updates."""
+    text = (
         f"Types: deb\nURIs: {repository.url}\nSuites: {repository.suite}\nComponents: main\n"
         f"Signed-By: /{KEYRING}\n"
     )
-    files = {KEYRING: Entry(0o644, found.key), SOURCES: Entry(0o644, sources.encode())}
-    return Package(found.path, version, found.sha256, "repository", files)
+    return {KEYRING: Entry(0o644, key), SOURCES: Entry(0o644, text.encode())}
 
 
 def _ways_out(repository: aptrepo.Repository) -> str:

@@ -95,7 +95,7 @@ def main() -> int:
     parser.add_argument("--zerotier", type=Path, metavar="DEB")
     parser.add_argument("--soak", action="store_true")
     options = parser.parse_args(words)
-    tiers = options.tiers or (["qemu"] if options.soak else list(TIERS))
+    tiers = options.tiers or (["image", "qemu"] if options.soak else list(TIERS))
     if unknown := set(tiers) - set(TIERS):
         parser.error(f"{', '.join(sorted(unknown))}: the tiers are {', '.join(TIERS)}")
     REPORTS.mkdir(parents=True, exist_ok=True)

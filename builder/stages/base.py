@@ -8,6 +8,8 @@ from pathlib import Path
 
 from builder import debian, foreign
 from builder.inputs import Inputs, source_inputs, tree_inputs
+from builder.lock import Wanted
+from builder.pool import Debs
 from builder.stages import Work
 from builder.tarfiles import tar_of_tree
 
@@ -16,14 +18,17 @@ from builder.tarfiles import tar_of_tree
 class BaseStage:
     """mmdebstrap into base.tar; overlays/bootstrap lies there before the first package is configured."""
 
-    suite: str
-    architecture: str
-    packages: tuple[str, ...]
+    wanted: Wanted
+    debs: Debs  # what that comes to
     bootstrap: Path
     epoch: int
-    mirror: str = ""
-    components: tuple[str, ...] = ("main",)
+    mirror: str = ""  # of the image's own updates
     name: str = "base"
+
+    @property
+    def architecture(self) -> str:
+        """Of what it runs."""
+        return self.wanted.architectures[0]
 
     @property
     def foreign(self) -> bool:
@@ -32,49 +37,53 @@ class BaseStage:
 
     @property
     def needs(self) -> tuple[str, ...]:
-        """Twins of what it runs, where it cannot run that itself."""
-        return ("twins",) if self.foreign else ()
+        """The tools that make it, and twins of what it runs where it cannot run that itself."""
+        return ("tools", "twins") if self.foreign else ("tools",)
 
     def inputs(self) -> Inputs:
-        """Package list, suite, mirror, and the bootstrap tree."""
+        """What is wanted, the packages, the mirror, and the bootstrap tree."""
         return {
-            "packages": tuple(sorted(self.packages)),
-            "suite": self.suite,
-            "architecture": self.architecture,
-            "components": self.components,
+            **self.wanted.inputs(),
+            "Debian's packages": self.debs.inputs(),
+            "made with": debian.maker(),
             "date": str(self.epoch),
             "mirror": self.mirror or "Debian's own",
             **tree_inputs(self.bootstrap, "overlays/bootstrap"),
-            **source_inputs(["stages/base.py"]),
+            **source_inputs(["stages/base.py", "debian.py", "userns.py"]),
         }
 
     def verify(self) -> None:
-        """mmdebstrap, and a way to run its programs."""
+        """mmdebstrap, a way to run its programs, and the packages."""
         debian.verify(self.architecture)
+        self.debs.provide()
 
     def run(self, work: Work) -> None:
         """Without a mirror, mmdebstrap writes Debian's own to the sources, updates and security included."""
-        seed = work.out / "bootstrap.tar"
+        seed, packages = work.out / "bootstrap.tar", work.out / "packages.tar"
         tar_of_tree(self.bootstrap, seed, self.epoch)
+        names = [package.split("/")[0] for package in self.wanted.packages]
         options = [
             "--variant=apt",
             f"--architectures={self.architecture}",
-            f"--include={','.join(self.packages)}",
+            f"--include={','.join(names)}",
             f"--setup-hook=tar-in {shlex.quote(str(seed))} /",
             "--skip=output/dev",  # the kernel fills /dev
-            f"--components={','.join(self.components)}",
-            *debian.backports(self.suite, self.packages),
+            f"--components={','.join(self.wanted.components)}",
+            *debian.backports(self.wanted.suite, self.wanted.packages),
+            *debian.locked(self.debs.repository(self.wanted.suite, packages)),
             *self._emulation(work),
         ]
         debian.mmdebstrap(
             options,
-            suite=self.suite,
+            suite=self.wanted.suite,
             target=work.out / "base.tar",
             mirror=self.mirror,
             epoch=self.epoch,
             line=work.line,
             architecture=self.architecture,
+            tools=work.artifacts["tools"] / "tree",
         )
+        packages.unlink()
         seed.unlink()
 
     def _emulation(self, work: Work) -> list[str]:

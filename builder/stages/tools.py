@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from builder import debian
 from builder.foreign import NATIVE
 from builder.inputs import Inputs, source_inputs
+from builder.lock import Wanted
+from builder.pool import Debs
 from builder.run import run
 from builder.stages import Work
 
@@ -25,44 +28,65 @@ PACKAGES = (
     "zstd",
     "python3.13-minimal",
     "libpython3.13-stdlib",
+    # What makes the base: its /usr takes the place of this machine's then, so it has all that is called.
+    *("mmdebstrap", "apt", "bash", "coreutils", "dash", "debianutils", "dpkg", "findutils", "grep", "gzip"),
+    *("libc-bin", "mawk", "mount", "perl-base", "sed", "tar", "util-linux", "xz-utils", "zstd"),
 )
 # GRUB's modules are programs of the machine that it is to start, not of this one.
 GRUB = {"amd64": ("grub-pc-bin", "grub-efi-amd64-bin"), "arm64": ("grub-efi-arm64-bin:arm64",)}
+
+
+def wanted(grub: str) -> Wanted:
+    """What is asked of Debian; `grub` is the architecture that GRUB is for."""
+    return Wanted(SUITE, tuple(dict.fromkeys((NATIVE, grub))), (*PACKAGES, *GRUB[grub]))
 
 
 @dataclass(frozen=True)
 class ToolsStage:
     """mmdebstrap --variant=extract: downloaded and unpacked, nothing configured, nothing run."""
 
-    mirror: str = ""
-    grub: str = NATIVE  # the architecture that GRUB is for
+    wanted: Wanted
+    debs: Debs
     name: str = "tools"
     needs: tuple[str, ...] = ()
 
-    @property
-    def packages(self) -> tuple[str, ...]:
-        """All of them."""
-        return (*PACKAGES, *GRUB[self.grub])
-
     def inputs(self) -> Inputs:
-        """The packages."""
-        return {"tools' packages": self.packages, "tools' suite": SUITE, **source_inputs(["stages/tools.py"])}
+        """What is wanted, and the packages."""
+        return {
+            **self.wanted.inputs(),
+            "Debian's packages": self.debs.inputs(),
+            **source_inputs(["stages/tools.py", "debian.py"]),
+        }
 
     def verify(self) -> None:
-        """Only mmdebstrap is needed of the host."""
+        """Only mmdebstrap is needed of the host, and the packages."""
         debian.verify()
+        self.debs.provide()
 
     def run(self, work: Work) -> None:
         """Unpack as ourselves: no owner and no device node matters here."""
-        tar, tree = work.out / "tree.tar", work.out / "tree"
+        tar, tree, packages = work.out / "tree.tar", work.out / "tree", work.out / "packages.tar"
         options = [
             "--variant=extract",
-            f"--architectures={','.join(dict.fromkeys((NATIVE, self.grub)))}",
-            f"--include={','.join(self.packages)}",
+            f"--architectures={','.join(self.wanted.architectures)}",
+            f"--include={','.join(self.wanted.packages)}",
             "--skip=output/dev",
+            *debian.locked(self.debs.repository(SUITE, packages)),
         ]
-        debian.mmdebstrap(options, suite=SUITE, target=tar, mirror=self.mirror, epoch=0, line=work.line)
+        debian.mmdebstrap(options, suite=SUITE, target=tar, mirror="", epoch=0, line=work.line)
+        packages.unlink()
         tree.mkdir()
-        run(["tar", "-x", "-f", tar, "-C", tree, "--no-same-owner", "--delay-directory-restore"])
+        unpack: list[str | Path] = [
+            "tar",
+            "-x",
+            "-f",
+            tar,
+            "-C",
+            tree,
+            "--no-same-owner",
+            "--delay-directory-restore",
+            "-p",
+        ]
+        run([*unpack, *(f"--exclude={left}" for left in ("./.packages", "./.sources", "./dev", "./etc/apt"))])
         run(["chmod", "-R", "u+rwX", tree])
         tar.unlink()

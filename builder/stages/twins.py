@@ -8,6 +8,8 @@ from pathlib import Path
 
 from builder import debian, foreign
 from builder.inputs import Inputs, source_inputs
+from builder.lock import Wanted
+from builder.pool import Debs
 from builder.run import run
 from builder.stages import Work
 
@@ -20,6 +22,7 @@ PACKAGES = (
     # What makes it possible.
     *("busybox-static", "qemu-user"),
 )
+WANTED = Wanted(SUITE, (foreign.NATIVE,), PACKAGES)
 # No twin: these say what machine they are on, or change who, where or what somebody is.
 NEVER = {
     "arch",
@@ -60,27 +63,31 @@ class TwinsStage:
     """native/: bin, lib, a loader, QEMU and the handler; it lies in a root as /.native while that is made."""
 
     architecture: str
-    mirror: str = ""
+    debs: Debs
     name: str = "twins"
     needs: tuple[str, ...] = ()
 
     def inputs(self) -> Inputs:
         """The packages and the handler."""
         return {
-            "twins' packages": PACKAGES,
+            **WANTED.inputs(),
+            "Debian's packages": self.debs.inputs(),
             "architecture": self.architecture,
-            **source_inputs(["stages/twins.py", "foreign.py"]),
+            **source_inputs(["stages/twins.py", "foreign.py", "debian.py"]),
         }
 
     def verify(self) -> None:
-        """Only mmdebstrap is needed of the host; whoever uses them looks at the kernel."""
+        """Only mmdebstrap is needed of the host, and the packages; whoever uses them looks at the kernel."""
         debian.verify()
+        self.debs.provide()
 
     def run(self, work: Work) -> None:
         """Unpack, then pick."""
-        tar, tree = work.out / "tree.tar", work.out / "tree"
+        tar, tree, packages = work.out / "tree.tar", work.out / "tree", work.out / "packages.tar"
         options = ["--variant=extract", f"--include={','.join(PACKAGES)}", "--skip=output/dev"]
-        debian.mmdebstrap(options, suite=SUITE, target=tar, mirror=self.mirror, epoch=0, line=work.line)
+        options += debian.locked(self.debs.repository(SUITE, packages))
+        debian.mmdebstrap(options, suite=SUITE, target=tar, mirror="", epoch=0, line=work.line)
+        packages.unlink()
         tree.mkdir()
         run(["tar", "-x", "-f", tar, "-C", tree, "--no-same-owner", "--delay-directory-restore", "./usr"])
         tar.unlink()

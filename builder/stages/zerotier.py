@@ -28,8 +28,8 @@ class ZerotierStage:
 
     @property
     def needs(self) -> tuple[str, ...]:
-        """The base, and twins where this machine cannot run it."""
-        return ("twins", "base") if self.foreign else ("base",)
+        """The tools, the base, and twins where this machine cannot run it."""
+        return ("tools", "twins", "base") if self.foreign else ("tools", "base")
 
     def inputs(self) -> Inputs:
         """The package's content."""
@@ -64,4 +64,5 @@ class ZerotierStage:
             epoch=self.epoch,
             line=work.line,
             architecture=self.architecture,
+            tools=work.artifacts["tools"] / "tree",
         )

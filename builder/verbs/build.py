@@ -10,7 +10,7 @@ from builder.project import ROOT, say
 from builder.verbs import Verb, cache
 
 if TYPE_CHECKING:
-    from builder import pipeline
+    from builder import plan
 
 
 def place(parser: argparse.ArgumentParser) -> None:
@@ -36,14 +36,19 @@ def inputs(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="a gateway.yaml to bake in; the image is then as secret as its token",
     )
-    add("--mirror", default="", metavar="URL", help="a Debian mirror, also for the image's own updates")
+    add(
+        "--mirror",
+        default="",
+        metavar="URL",
+        help="a Debian mirror; without a lock also for the image's own updates",
+    )
 
 
-def options_of(options: argparse.Namespace) -> "pipeline.Options":
+def options_of(options: argparse.Namespace) -> "plan.Options":
     """The pipeline's options."""
-    from builder import pipeline
+    from builder import plan
 
-    return pipeline.Options(options.zerotier, options.config, options.out, options.cache, options.mirror)
+    return plan.Options(options.zerotier, options.config, options.out, options.cache, options.mirror)
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -51,7 +56,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     place(parser)
     inputs(parser)
     add = parser.add_argument
-    add("--fresh", action="store_true", help="bootstrap again, to take in Debian's updates")
+    add("--fresh", action="store_true", help="take in Debian's updates, whatever lock there is")
     shown = parser.add_mutually_exclusive_group()
     shown.add_argument("--quiet", action="store_true", help="no progress: the result, or an error")
     shown.add_argument(

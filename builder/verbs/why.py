@@ -19,11 +19,12 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> None:
     """One line a stage."""
-    from builder import load, pipeline
+    from builder import load, pipeline, progress
 
     load.load(ROOT / "images", options.image)
     host.ensure([host.BUILD], say)
-    found = pipeline.look_ahead(options.image, options_of(options))
+    with progress.Progress(quiet=True) as shown:
+        found = pipeline.look_ahead(options.image, options_of(options), shown)
     if options.json:
         print(
             json.dumps(

@@ -1,11 +1,17 @@
 """Fake tools on PATH and small trees of files."""
 
+import hashlib
 import os
+import shutil
 import stat
+import subprocess
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
+
+from builder.lock import Pin
+from builder.pool import Debs, Pool
 
 FakeTool = Callable[[str, str], Path]
 
@@ -26,6 +32,30 @@ def fake_tool(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeTool:
         return calls
 
     return make
+
+
+def make_deb(directory: Path, name: str = "a", version: str = "1", **fields: str) -> bytes:
+    """A Debian package without files."""
+    tree = directory / f"{name}.tree"
+    shutil.rmtree(tree, ignore_errors=True)
+    lines = {"Package": name, "Version": version, "Architecture": "all", "Maintainer": "m", **fields}
+    make_tree(tree, {"DEBIAN/control": "".join(f"{k}: {v}\n" for k, v in lines.items()) + "Description: d\n"})
+    subprocess.run(["dpkg-deb", "--root-owner-group", "-b", tree, directory / "x.deb"], check=True)
+    return (directory / "x.deb").read_bytes()
+
+
+def pin(content: bytes, name: str = "a", version: str = "1") -> Pin:
+    """Its line in a lock."""
+    path = f"pool/main/{name}/{name}_{version}_all.deb"
+    return Pin(name, "all", version, hashlib.sha256(content).hexdigest(), path)
+
+
+def debs(directory: Path) -> Debs:
+    """A package that is in the cache."""
+    pool = Pool(directory / "packages")
+    content = make_deb(directory)
+    pool.add(content, pin(content).sha256, "a.deb")
+    return Debs(pool, (pin(content),))
 
 
 def make_tree(root: Path, files: Mapping[str, str]) -> Path:

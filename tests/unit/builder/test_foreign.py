@@ -8,12 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from builder import debian, foreign
+from builder import debian, foreign, namespace
+from builder.lock import Wanted
 from builder.stages import Work
 from builder.stages.base import BaseStage
 from builder.stages.zerotier import ZerotierStage
 
-from .conftest import FakeTool, make_tree
+from .conftest import FakeTool, debs, make_tree
 
 ROOT = Path(__file__).resolve().parents[3]
 RELEASE = tuple(int(part) for part in platform.release().split(".")[:2])
@@ -21,6 +22,12 @@ needs_own_binfmt = pytest.mark.skipif(
     RELEASE < (6, 7), reason="Linux 6.7 brought binfmt_misc to user namespaces"
 )
 TARGET = 'for word; do case "$word" in *.tar) target=$word;; esac; done; echo tar > "$target"'
+
+
+@pytest.fixture(autouse=True)
+def _this_machines_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """mmdebstrap is not the tools tree's, as there is none."""
+    monkeypatch.setattr(namespace, "why_not", lambda: "no namespaces here")
 
 
 @pytest.fixture(autouse=True)
@@ -67,25 +74,25 @@ def test_the_handler_takes_a_twin_where_that_does_the_same(
 def work(tmp_path: Path) -> Work:
     (tmp_path / "out").mkdir()
     make_tree(tmp_path / "base", {"base.tar": "base"})
-    artifacts = {"base": tmp_path / "base", "twins": tmp_path / "twins"}
+    artifacts = {"base": tmp_path / "base", "twins": tmp_path / "twins", "tools": tmp_path / "tools"}
     return Work(tmp_path / "out", artifacts, lambda _: None)
 
 
 def test_an_arm64_base_is_made_with_twins(
     tmp_path: Path, work: Work, fake_tool: FakeTool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(foreign, "inside", lambda architecture: ["env", f"FOR={architecture}"])
+    monkeypatch.setattr(foreign, "inside", lambda architecture, *_: ["env", f"FOR={architecture}"])
     calls = fake_tool("mmdebstrap", TARGET)
     bootstrap = make_tree(tmp_path / "bootstrap", {"etc/x": "x"})
-    stage = BaseStage(
-        "trixie", "arm64", ("a", "k/trixie-backports"), bootstrap, 1, "", ("main", "non-free-firmware")
-    )
-    assert stage.needs == ("twins",)
+    components = ("main", "non-free-firmware")
+    wanted = Wanted("trixie", ("arm64",), ("a", "k/trixie-backports"), components, system=True)
+    stage = BaseStage(wanted, debs(tmp_path), bootstrap, 1)
+    assert stage.needs == ("tools", "twins")
     stage.run(work)
     line = calls.read_text()
     for words in (
         "--mode=root --skip=check/qemu",
-        "--include=a,k/trixie-backports",
+        "--include=a,k ",  # there is one of each in the lock
         "--components=main,non-free-firmware",
         "sources.list.d/trixie-backports.list",
         f"cp -a {tmp_path}/twins/native",
@@ -97,7 +104,7 @@ def test_an_arm64_base_is_made_with_twins(
 def test_zerotier_is_installed_with_twins_too(
     tmp_path: Path, work: Work, fake_tool: FakeTool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(foreign, "inside", lambda _: ["env"])
+    monkeypatch.setattr(foreign, "inside", lambda *_: ["env"])
     calls = fake_tool("mmdebstrap", TARGET)
     ZerotierStage(tmp_path / "z.deb", "abc", 1, "arm64").run(work)
     line = calls.read_text()
@@ -114,8 +121,9 @@ def test_without_a_handler_of_ones_own_there_are_no_twins(
 ) -> None:
     monkeypatch.setattr(foreign, "why_not_own", lambda _: "old kernel")
     calls = fake_tool("mmdebstrap", f'{TARGET}; echo "$QEMU_CPU" >> {tmp_path}/cpu')
-    alone = Work(work.out, {"base": work.artifacts["base"]}, work.line)
-    BaseStage("trixie", "arm64", ("a",), make_tree(tmp_path / "b", {"x": ""}), 1).run(alone)
+    alone = Work(work.out, {k: v for k, v in work.artifacts.items() if k != "twins"}, work.line)
+    wanted = Wanted("trixie", ("arm64",), ("a",))
+    BaseStage(wanted, debs(tmp_path), make_tree(tmp_path / "b", {"x": ""}), 1).run(alone)
     ZerotierStage(tmp_path / "z.deb", "abc", 1, "arm64").run(alone)
     for line in calls.read_text().splitlines():
         assert line.startswith(f"--mode={debian.mode()} --skip=check/qemu ")

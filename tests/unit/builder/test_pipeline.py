@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from builder import engine, files, foreign, pipeline, zerotier
+from builder import engine, files, foreign, pipeline, plan
 from builder.errors import BuildError
 from builder.inputs import Inputs
 from builder.stages import Work
@@ -25,6 +25,9 @@ class Seen:
 
     def waiting(self, text: str) -> None:
         self.events.append(f"waiting {text}")
+
+    def note(self, text: str) -> None:
+        self.events.append(f"note {text}")
 
     def cached(self, stage: str, age_days: int) -> None:
         self.events.append(f"cached {stage}")
@@ -73,9 +76,9 @@ def chain(base: str = "a", overlay: str = "b") -> list[Fake]:
     ]
 
 
-def resume(stages: list[Fake], cache: Path, always: tuple[str, ...] = ()) -> tuple[str, list[str]]:
+def resume(stages: list[Fake], cache: Path) -> tuple[str, list[str]]:
     seen = Seen()
-    _, artifacts = engine.resume(list(stages), Store(cache), seen, always)
+    _, artifacts = engine.resume(list(stages), Store(cache), seen)
     return (artifacts["disk"] / "words").read_text(), seen.events
 
 
@@ -98,12 +101,6 @@ def test_a_changed_overlay_does_not_bootstrap_again(tmp_path: Path) -> None:
     ]
     _, events = resume(chain(), tmp_path)  # and back: the first ones are still there
     assert {event.split()[0] for event in events} == {"cached"}
-
-
-def test_fresh_runs_a_stage_that_is_cached(tmp_path: Path) -> None:
-    resume(chain(), tmp_path)
-    _, events = resume(chain(), tmp_path, always=("base",))
-    assert events == ["cached tools", "ran base: --fresh", "cached rootfs", "cached disk"]
 
 
 def test_a_stage_that_others_can_do_without_is_left_out_and_their_ids_stay(tmp_path: Path) -> None:
@@ -222,7 +219,7 @@ def test_too_little_room_is_said_before_anything_begins(
     monkeypatch.setattr(shutil, "disk_usage", lambda _: Usage(0, 0, 100 << 20))
     cache = tmp_path / "cache"
     with pytest.raises(BuildError) as e:
-        pipeline.build("vps-amd64", pipeline.Options(cache=cache, out=tmp_path / "out"), Seen())
+        pipeline.build("vps-amd64", plan.Options(cache=cache, out=tmp_path / "out"), Seen())
     assert f"{tmp_path}: no room: 100 MiB are free, a build needs up to 2500 MiB" in e.value.message
     assert "--cache" in e.value.hint
     assert not cache.exists()
@@ -238,11 +235,10 @@ def test_a_disk_that_fills_up_is_one_clear_error(
     def fail(*_: object, **__: object) -> None:
         raise error
 
-    monkeypatch.setattr(pipeline, "resume", fail)
-    monkeypatch.setattr(zerotier, "obtain", lambda *_: zerotier.Package(tmp_path, "1", "", "file"))
+    monkeypatch.setattr(plan, "make", fail)
     monkeypatch.setitem(pipeline.NEEDED, "grub", 0)
     with pytest.raises(BuildError) as e:
-        pipeline.build("vps-amd64", pipeline.Options(cache=tmp_path / "c", out=tmp_path / "o"), Seen())
+        pipeline.build("vps-amd64", plan.Options(cache=tmp_path / "c", out=tmp_path / "o"), Seen())
     assert "no room" in e.value.message
     assert str(tmp_path / "c") in e.value.message
 
@@ -250,4 +246,4 @@ def test_a_disk_that_fills_up_is_one_clear_error(
 def test_no_permission_to_write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "access", lambda *_: False)
     with pytest.raises(BuildError, match="no permission to write"):
-        pipeline.build("vps-amd64", pipeline.Options(cache=tmp_path / "c"), Seen())
+        pipeline.build("vps-amd64", plan.Options(cache=tmp_path / "c"), Seen())

@@ -5,15 +5,16 @@ from pathlib import Path
 
 import pytest
 
-from builder import debian
+from builder import debian, namespace
 from builder.errors import BuildError
+from builder.lock import Wanted
 from builder.stages import Stage, Work
 from builder.stages.base import BaseStage
-from builder.stages.tools import ToolsStage
+from builder.stages.tools import ToolsStage, wanted
 from builder.stages.zerotier import ZerotierStage
 from builder.tools import Tools
 
-from .conftest import FakeTool, make_tree
+from .conftest import FakeTool, debs, make_tree
 
 EPOCH = 1_000_000
 # Writes the file that its command line names as the target.
@@ -24,16 +25,27 @@ echo $SOURCE_DATE_EPOCH
 """
 
 
+@pytest.fixture(autouse=True)
+def _this_machines_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """mmdebstrap is not the tools tree's, as there is none."""
+    monkeypatch.setattr(namespace, "why_not", lambda: "no namespaces here")
+
+
 @pytest.fixture
 def work(tmp_path: Path) -> Work:
     (tmp_path / "out").mkdir()
     make_tree(tmp_path / "base", {"base.tar": "base"})
-    return Work(tmp_path / "out", {"base": tmp_path / "base"}, lambda _: None)
+    return Work(tmp_path / "out", {"base": tmp_path / "base", "tools": tmp_path / "tools"}, lambda _: None)
 
 
 def base_stage(tmp_path: Path, mirror: str = "") -> BaseStage:
     bootstrap = make_tree(tmp_path / "bootstrap", {"etc/apt/apt.conf.d/90": "x"})
-    return BaseStage("trixie", "amd64", ("b", "a"), bootstrap, EPOCH, mirror)
+    packages = Wanted("trixie", ("amd64",), ("b", "a"), system=True)
+    return BaseStage(packages, debs(tmp_path), bootstrap, EPOCH, mirror)
+
+
+def tools_stage(tmp_path: Path) -> ToolsStage:
+    return ToolsStage(wanted("amd64"), debs(tmp_path))
 
 
 @pytest.mark.parametrize(
@@ -52,6 +64,32 @@ def test_the_base_is_bootstrapped(
     assert [p.name for p in work.out.iterdir()] == ["base.tar"]
 
 
+def test_the_tools_trees_own_mmdebstrap_is_entered(
+    tmp_path: Path, work: Work, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ran: list[list[str]] = []
+    monkeypatch.setattr(namespace, "why_not", lambda: "")
+
+    def note(argv: list[str], **_: object) -> str:
+        ran.append([str(word) for word in argv])
+        return ""
+
+    monkeypatch.setattr(debian, "run", note)
+    stage = ZerotierStage(tmp_path / "z.deb", "abc", EPOCH)
+    stage.run(work)
+    (argv,) = ran
+    assert argv[argv.index("--usr") : argv.index("--variant=custom")] == [
+        *("--usr", f"{tmp_path}/tools/tree/usr", "--", "mmdebstrap", "--mode=root", "--format=tar")
+    ]
+    assert debian.maker() == "mmdebstrap of the tools tree"
+
+
+def test_what_is_made_with_this_machines_own_says_so(tmp_path: Path, fake_tool: FakeTool) -> None:
+    fake_tool("mmdebstrap", "echo mmdebstrap 1.2")
+    said = base_stage(tmp_path).inputs()["made with"]
+    assert said == "mmdebstrap of this machine, mmdebstrap 1.2: no namespaces here"
+
+
 def test_zerotier_is_installed_by_dpkg_in_the_base(tmp_path: Path, work: Work, fake_tool: FakeTool) -> None:
     calls = fake_tool("mmdebstrap", TARGET)
     ZerotierStage(tmp_path / "z.deb", "abc", EPOCH).run(work)
@@ -67,7 +105,7 @@ def test_the_tools_become_a_tree_of_plain_files(tmp_path: Path, work: Work, fake
     with tarfile.open(packed, "w") as tar:
         tar.add(make_tree(tmp_path / "t", {"usr/sbin/mke2fs": "elf"}), "./")
     fake_tool("mmdebstrap", TARGET.replace('echo tar > "$target"', f'cp {packed} "$target"'))
-    ToolsStage().run(work)
+    tools_stage(tmp_path).run(work)
     assert (work.out / "tree/usr/sbin/mke2fs").read_text() == "elf"
     assert [p.name for p in work.out.iterdir()] == ["tree"]
 
@@ -104,7 +142,7 @@ def test_mmdebstraps_failures_are_explained(
     assert bool(hint) == bool(e.value.hint)
 
 
-@pytest.mark.parametrize("make", [lambda t: ToolsStage(), base_stage, lambda t: ZerotierStage(t, "", 0)])
+@pytest.mark.parametrize("make", [tools_stage, base_stage, lambda t: ZerotierStage(t, "", 0)])
 def test_a_missing_mmdebstrap_is_found_before_anything_runs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, make: object
 ) -> None:

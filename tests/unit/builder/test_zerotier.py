@@ -16,6 +16,8 @@ import pytest
 from builder import zerotier
 from builder.aptrepo import Repository, dearmoured
 from builder.errors import BuildError
+from builder.lock import ZerotierPin
+from builder.pool import Pool
 
 pytestmark = pytest.mark.skipif(
     not all(map(shutil.which, ("gpg", "gpgv", "dpkg-deb"))), reason="gpg, gpgv and dpkg-deb are needed"
@@ -245,7 +247,7 @@ def test_a_repository_without_the_package(site: Site, tmp_path: Path) -> None:
 )
 def test_a_package_from_a_file(tmp_path: Path, architecture: str, version: str, stand_in: bool) -> None:
     deb = make_deb(tmp_path / "z.deb", version=version, architecture=architecture)
-    package = zerotier.obtain(deb, "trixie", "amd64", tmp_path / "none")
+    package = zerotier.obtain(deb, "trixie", "amd64", tmp_path / "none", Pool(tmp_path))
     assert (package.version, package.source, package.stand_in) == (version, "file", stand_in)
     assert package.files == {}
 
@@ -262,8 +264,32 @@ def test_a_file_that_is_not_it(tmp_path: Path) -> None:
     }
     for path, message in cases.items():
         with pytest.raises(BuildError, match=message) as e:
-            zerotier.obtain(path, "trixie", "amd64", tmp_path)
+            zerotier.obtain(path, "trixie", "amd64", tmp_path, Pool(tmp_path))
         assert str(path) in e.value.message
+
+
+def test_a_locked_version_is_taken_though_there_is_a_newer_one(
+    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old, new = make_deb(tmp_path / "old.deb"), make_deb(tmp_path / "new.deb", version="1.3")
+    site.publish(old, new)
+    monkeypatch.setattr(zerotier, "REPOSITORY", site.repository.url)
+    monkeypatch.setattr(zerotier, "KEY", site.repository.key_url)
+    monkeypatch.setattr(zerotier, "FINGERPRINT", site.repository.fingerprint)
+    pool = Pool(tmp_path / "pool")
+    first = zerotier.from_repository(site.repository, "amd64", tmp_path / "d", sha256(old))
+    assert (first.version, first.pin.version, first.pin.sha256) == ("1.2", "1.2", sha256(old))
+    again = zerotier.obtain(None, "trixie", "amd64", tmp_path / "d", pool, first.pin)
+    assert (again.version, again.files, again.pin) == (first.version, first.files, first.pin)
+    shutil.rmtree(site.root)
+    from_cache = zerotier.obtain(None, "trixie", "amd64", tmp_path / "none", pool, first.pin)
+    assert (from_cache.path, from_cache.files) == (pool.path(sha256(old)), first.files)
+
+
+def test_a_locked_file_that_is_gone(tmp_path: Path) -> None:
+    with pytest.raises(BuildError, match="was a file, and is not in the cache") as e:
+        zerotier.obtain(None, "trixie", "amd64", tmp_path, Pool(tmp_path), ZerotierPin("1.2", "ab"))
+    assert "--zerotier" in e.value.hint
 
 
 def test_armour_that_is_none() -> None:

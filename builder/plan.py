@@ -1,0 +1,192 @@
+"""What a build is going to do: the image's packages, from where, and its stages. Nothing is made yet."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from builder import foreign, gateway_config, locking, namespace, resolve, zerotier
+from builder.engine import Observer
+from builder.errors import BuildError
+from builder.image import Image
+from builder.layout import template_context
+from builder.lock import Lock, Wanted
+from builder.locking import Chosen
+from builder.pool import Debs, Pool
+from builder.project import ROOT
+from builder.stages import Stage, tools, twins
+from builder.stages.base import BaseStage
+from builder.stages.boot_grub import BootGrubStage
+from builder.stages.boot_raspberry_pi import BootRaspberryPiStage
+from builder.stages.disk import DiskStage
+from builder.stages.rootfs import RootfsStage
+from builder.stages.tools import ToolsStage
+from builder.stages.twins import TwinsStage
+from builder.stages.zerotier import ZerotierStage
+from builder.tarfiles import Entry
+
+VERSION = "0.1.0"
+BAKED = "usr/share/ztgate/gateway.yaml"  # where `ztgate` looks for a configuration that came with the image
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the command line says about a build."""
+
+    zerotier: Path | None = None
+    config: Path | None = None
+    out: Path = ROOT / "out"
+    cache: Path = ROOT / ".cache"
+    mirror: str = ""
+    fresh: bool = False  # take in Debian's updates, whatever lock there is
+    locks: Path = ROOT / "images"
+    # For `verify`: this lock and date and no others; packages that are elsewhere than finished stages.
+    lock: Lock | None = None
+    date: int | None = None
+    packages: Path | None = None
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All that a build takes, and how."""
+
+    image: Image
+    chosen: Chosen
+    pool: Pool
+    package: zerotier.Package
+    epoch: int
+    stages: list[Stage]
+
+    @property
+    def lock(self) -> Lock:
+        """What would make these bytes again."""
+        return dataclasses.replace(self.chosen.lock, zerotier=self.package.pin)
+
+
+def make(image: Image, options: Options, cache: Path, observer: Observer) -> Plan:
+    """Choose the packages, and line up the stages."""
+    chosen = chosen_for(image, options, cache, observer)
+    observer.note(f"packages: {chosen.source}")
+    if why := namespace.why_not():
+        observer.note(f"the tools tree cannot be entered, other machines may make other bytes: {why}")
+    pool = pool_for(chosen, options, cache, observer)
+    package = zerotier_for(image, chosen, options, cache, pool, observer)
+    epoch = options.date if options.date is not None else source_date(image)
+    stages = stages_for(image, package, options.config, epoch, chosen.lock, pool)
+    return Plan(image, chosen, pool, package, epoch, stages)
+
+
+def wanted(image: Image) -> dict[str, Wanted]:
+    """What its stages ask Debian for."""
+    architecture = image.architecture
+    is_foreign = foreign.is_foreign(architecture)
+    system = Wanted(image.suite, (architecture,), image.packages, image.components, system=True)
+    return {
+        "tools": tools.wanted(architecture if image.boot == "grub" else foreign.NATIVE),
+        **({"twins": twins.WANTED} if is_foreign else {}),
+        "base": system,
+    }
+
+
+def tools_stage(cache: Path, observer: Observer) -> ToolsStage:
+    """The tools tree alone, for what works on images that are there."""
+    wish = tools.wanted(foreign.NATIVE)
+    chosen = locking.choose(
+        "tools",
+        {"tools": wish},
+        file=ROOT / "images" / "tools.lock",
+        remembered=cache / locking.CACHE,
+        mirror="",
+        waiting=observer.waiting,
+    )
+    return ToolsStage(wish, Debs(pool_for(chosen, Options(), cache, observer), chosen.lock.pins["tools"]))
+
+
+def chosen_for(image: Image, options: Options, cache: Path, observer: Observer) -> Chosen:
+    """The lock that the caller gives, or what is there, or a new one."""
+    if options.lock is not None:
+        return Chosen(options.lock, "as the manifest says")
+    return locking.choose(
+        image.name,
+        wanted(image),
+        file=None if options.fresh else options.locks / f"{image.name}.lock",
+        remembered=cache / locking.CACHE,
+        mirror=options.mirror,
+        waiting=observer.waiting,
+    )
+
+
+def pool_for(chosen: Chosen, options: Options, cache: Path, observer: Observer) -> Pool:
+    """The cache of packages, and where to fetch what it lacks."""
+
+    def places() -> list[str]:
+        known = chosen.lock.wanted
+        return resolve.places(known.get("base", known["tools"]), options.mirror)
+
+    return Pool(options.packages or cache / "packages", chosen.urls, places, observer.waiting)
+
+
+def zerotier_for(
+    image: Image, chosen: Chosen, options: Options, cache: Path, pool: Pool, observer: Observer
+) -> zerotier.Package:
+    """ZeroTier's package, kept in the cache of packages; a file that is named goes before the lock."""
+    observer.waiting("ZeroTier's package")
+    pin = chosen.lock.zerotier
+    suite, architecture, downloads = image.suite, image.architecture, cache / "download"
+    package = zerotier.obtain(options.zerotier, suite, architecture, downloads, pool, pin)
+    if pin and package.sha256 != pin.sha256:
+        observer.note(f"ZeroTier: {options.zerotier} instead of the locked {pin.version}")
+    if not pool.path(package.sha256).is_file():
+        pool.add(package.path.read_bytes(), package.sha256, str(package.path))
+    return package
+
+
+def stages_for(
+    image: Image, package: zerotier.Package, config: Path | None, epoch: int, lock: Lock, pool: Pool
+) -> list[Stage]:
+    """The stages of an image, in the order in which they run."""
+    context = {
+        **template_context(image),
+        "zerotier": package.described(),
+        "build": {"version": VERSION},
+    }
+    architecture = image.architecture
+    debs = {stage: Debs(pool, pins) for stage, pins in lock.pins.items()}
+    return [
+        ToolsStage(lock.wanted["tools"], debs["tools"]),
+        *([TwinsStage(architecture, debs["twins"])] if "twins" in debs else []),
+        BaseStage(lock.wanted["base"], debs["base"], ROOT / "overlays/bootstrap", epoch, lock.mirror),
+        ZerotierStage(package.path, package.sha256, epoch, architecture),
+        RootfsStage(
+            overlays=ROOT / "overlays",
+            layers=image.overlays,
+            firstboot=ROOT / "firstboot",
+            context=context,
+            remove=image.remove,
+            epoch=epoch,
+            firmware=image.partition("firmware").mount,
+            extra={**package.files, **baked(config)},
+        ),
+        BootRaspberryPiStage() if image.boot == "raspberry-pi" else BootGrubStage(image, epoch),
+        DiskStage(image, epoch),
+    ]
+
+
+def source_date(image: Image) -> int:
+    """The newest time in the image: $SOURCE_DATE_EPOCH, or the definition's date."""
+    said = os.environ.get("SOURCE_DATE_EPOCH", "")
+    if said:
+        if not said.isdigit():
+            raise BuildError(f"SOURCE_DATE_EPOCH={said}: seconds since 1970 are needed")
+        return int(said)
+    return int(datetime.datetime.combine(image.date, datetime.time(), datetime.UTC).timestamp())
+
+
+def baked(config: Path | None) -> dict[str, Entry]:
+    """A configuration to go into the image itself, checked."""
+    if config is None:
+        return {}
+    return {BAKED: Entry(0o600, gateway_config.read(config).encode())}

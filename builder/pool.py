@@ -1,0 +1,183 @@
+"""The cache of packages: every .deb by its sha256, and a repository for apt of some of them."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tarfile
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import quote, unquote, urlsplit
+
+from builder.aptrepo import Unreachable, download
+from builder.errors import BuildError
+from builder.inputs import file_digest
+from builder.lock import Pin
+from builder.run import run
+from builder.tarfiles import Entry, append
+
+AT_ONCE = 4  # downloads
+SHOWN = 12  # packages that an error names
+# A newer mmdebstrap asks apt for what is essential in the suite of that name.
+RELEASE = "Suite: {suite}\nCodename: {suite}\nSHA256:\n {sha256} {size} Packages\n"
+KEPT = 90  # days that a package stays which no build has used
+
+
+@dataclass(frozen=True)
+class Pool:
+    """A directory of <sha256>.deb, which fills itself."""
+
+    root: Path
+    # By sha256, of packages whose address is known; and where others may be, asked only if one is missing.
+    urls: Mapping[str, str] = field(default_factory=dict)
+    places: Callable[[], Sequence[str]] = lambda: ()
+    waiting: Callable[[str], None] = lambda _: None
+
+    def path(self, sha256: str) -> Path:
+        """Where that content is, or would be."""
+        return self.root / f"{sha256}.deb"
+
+    def missing(self, pins: Iterable[Pin]) -> list[Pin]:
+        """Those that are not here."""
+        return [pin for pin in pins if not self.path(pin.sha256).is_file()]
+
+    def provide(self, pins: Iterable[Pin]) -> None:
+        """Have them all here, or one error that names what cannot be had, and the way out."""
+        left = self.missing(pins)
+        if not left:
+            return
+        self.root.mkdir(parents=True, exist_ok=True)
+        self.waiting(f"{len(left)} packages from Debian's mirror")
+        known = [pin for pin in left if pin.sha256 in self.urls]
+        reason = self._fetch({pin: self.urls[pin.sha256] for pin in known})
+        for place in self.places() if self.missing(left) else ():
+            urls = {pin: f"{place.rstrip('/')}/{quote(pin.path)}" for pin in self.missing(left)}
+            reason = self._fetch(urls) or reason
+        left = self.missing(left)
+        if left:
+            raise BuildError(*_explained(left, reason))
+
+    def _fetch(self, urls: Mapping[Pin, str]) -> str:
+        """Fetch what is there; the last reason why something was not. A silent place is left alone."""
+        reason = ""
+        silent: set[str] = set()
+
+        def one(pin: Pin, url: str) -> str:
+            host = urlsplit(url).netloc
+            if host in silent:
+                return ""
+            try:
+                self.add(_content(url), pin.sha256, url)
+            except Unreachable as e:
+                if ": HTTP " not in e.message:
+                    silent.add(host)
+                return e.message
+            return ""
+
+        with ThreadPoolExecutor(AT_ONCE) as threads:
+            try:
+                for said in threads.map(one, urls.keys(), urls.values()):
+                    reason = said or reason
+            except BaseException:
+                threads.shutdown(cancel_futures=True)
+                raise
+        return reason
+
+    def add(self, content: bytes, sha256: str, label: str) -> Path:
+        """Keep a package, if it is what it has to be."""
+        found = hashlib.sha256(content).hexdigest()
+        if found != sha256:
+            raise BuildError(
+                f"{label}: sha256 {found} instead of the locked {sha256}", "somebody tampers with it?"
+            )
+        self.root.mkdir(parents=True, exist_ok=True)
+        unfinished = self.root / f".tmp-{sha256}"
+        unfinished.write_bytes(content)
+        unfinished.chmod(0o644)  # apt reads it as a user of its own
+        unfinished.rename(self.path(sha256))
+        return self.path(sha256)
+
+    def checked(self, sha256: str) -> Path | None:
+        """A package whose content is what its name says; a damaged one is thrown away."""
+        path = self.path(sha256)
+        if not path.is_file():
+            return None
+        if file_digest(path) != sha256:
+            path.unlink()
+            return None
+        os.utime(path)
+        return path
+
+    def repository(self, pins: Iterable[Pin], suite: str, target: Path) -> Path:
+        """A tar of what apt takes for a mirror, with these packages and no others."""
+        stanzas = []
+        with tarfile.open(target, "w") as tar:
+            for pin in sorted(pins):
+                deb = self.checked(pin.sha256)
+                if deb is None:
+                    gone = f"{self.path(pin.sha256)} was damaged ({pin.short}), and is gone"
+                    raise BuildError(gone, "run it again: it is fetched anew")
+                fields = run(["dpkg-deb", "--field", deb]).rstrip()
+                size = deb.stat().st_size
+                stanzas.append(f"{fields}\nFilename: ./{deb.name}\nSize: {size}\nSHA256: {pin.sha256}\n")
+                member = tarfile.TarInfo(deb.name)  # of root, whoever has fetched it
+                member.size = size
+                with deb.open("rb") as content:
+                    tar.addfile(member, content)
+            index = "\n".join(stanzas).encode()
+            release = RELEASE.format(suite=suite, sha256=hashlib.sha256(index).hexdigest(), size=len(index))
+            append(tar, {"Packages": Entry(0o644, index), "Release": Entry(0o644, release.encode())}, 0)
+        return target
+
+    def prune(self) -> None:
+        """Forget what no build has used for long."""
+        limit = time.time() - KEPT * 86400
+        for path in self.root.glob("*.deb"):
+            if path.stat().st_mtime < limit:
+                path.unlink()
+
+
+@dataclass(frozen=True)
+class Debs:
+    """The packages of one stage."""
+
+    pool: Pool
+    pins: tuple[Pin, ...]
+
+    def inputs(self) -> tuple[str, ...]:
+        """What they are, for a stage's id."""
+        return tuple(sorted(pin.input for pin in self.pins))
+
+    def provide(self) -> None:
+        """Have them here."""
+        self.pool.provide(self.pins)
+
+    def repository(self, suite: str, target: Path) -> Path:
+        """As a mirror, in a tar."""
+        return self.pool.repository(self.pins, suite, target)
+
+
+def _content(url: str) -> bytes:
+    """What is at an address of one of the kinds that apt knows for a mirror."""
+    parts = urlsplit(url)
+    if parts.scheme not in ("file", "copy"):
+        return download(url)
+    try:
+        return Path(unquote(parts.path)).read_bytes()
+    except OSError as e:
+        raise Unreachable(f"{url}: HTTP 404: {e.strerror}") from None
+
+
+def _explained(left: Sequence[Pin], reason: str) -> tuple[str, str]:
+    named = ", ".join(pin.short for pin in left[:SHOWN])
+    more = f" and {len(left) - SHOWN} more" if len(left) > SHOWN else ""
+    count = "1 package is" if len(left) == 1 else f"{len(left)} packages are"
+    why = f" ({reason})" if reason else ""
+    return (
+        f"{count} not in the cache and cannot be had: {named}{more}{why}",
+        "mirrors keep a package until there is a newer one: --mirror URL names one that has these still "
+        "(a snapshot), `./build.py lock IMAGE` or `build --fresh` takes newer ones",
+    )

@@ -1,0 +1,70 @@
+"""Asking Debian's mirror: which packages a wish comes to, and where they are. Nothing is installed.
+
+apt does it, on an empty root that mmdebstrap has prepared with sources, keys and the mirror's lists.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+from urllib.parse import unquote
+
+from builder import debian
+from builder.errors import BuildError
+from builder.lock import Pin, Wanted
+
+# What `apt-get --print-uris` says: 'URL' FILE SIZE SHA256:SUM
+URI = re.compile(r"'(\S+)' (\S+)_(\S+)_(\w+)\.deb \d+ SHA256:([0-9a-f]{64})")
+PLACE = re.compile(r"ztgate-place (\S+)")
+SOURCE = re.compile(r"deb (?:\[[^]]*\] )?(\S+) ")
+APT = """\
+export APT_CONFIG="$MMDEBSTRAP_APT_CONFIG"
+apt-get indextargets --format 'ztgate-place $(REPO_URI)' 'Created-By: Packages'
+apt-get -qq --print-uris -o Acquire::ForceHash=sha256 {action} {packages}
+"""
+
+
+def resolve(wanted: Wanted, mirror: str) -> dict[Pin, str]:
+    """The packages, and the address of each."""
+    # As mmdebstrap will: with an empty status, an upgrade installs what is essential.
+    action, more = ("dist-upgrade", ["apt"]) if wanted.system else ("install", [])
+    hook = APT.format(action=action, packages=shlex.join([*more, *wanted.packages]))
+    said = _mmdebstrap(wanted, mirror, [f"--customize-hook={hook}"])
+    places = sorted(set(PLACE.findall(said)), key=len, reverse=True)
+    found = {}
+    for url, name, version, architecture, sha256 in URI.findall(said):
+        place = next((place for place in places if url.startswith(place)), "")
+        path = unquote(url.removeprefix(place).lstrip("/"))
+        found[Pin(name, architecture, unquote(version), sha256, path)] = url
+    if not found:
+        raise BuildError(f"apt lists no packages for {' '.join(wanted.packages)}")
+    return found
+
+
+def places(wanted: Wanted, mirror: str) -> list[str]:
+    """Addresses below which packages may be: of the mirror, then Debian's own as mmdebstrap knows them."""
+    said = _mmdebstrap(wanted, "", ["--skip=update", '--setup-hook=cat "$1/etc/apt/sources.list"'])
+    return list(dict.fromkeys([*([mirror] if mirror else []), *SOURCE.findall(said)]))
+
+
+def _mmdebstrap(wanted: Wanted, mirror: str, options: Sequence[str]) -> str:
+    lines: list[str] = []
+    debian.mmdebstrap(
+        [
+            "--variant=custom",
+            "--format=null",
+            "--skip=check/qemu",
+            f"--architectures={','.join(wanted.architectures)}",
+            f"--components={','.join(wanted.components)}",
+            *debian.backports(wanted.suite, wanted.packages),
+            *options,
+        ],
+        suite=wanted.suite,
+        target=Path("/dev/null"),
+        mirror=mirror,
+        epoch=0,
+        line=lines.append,
+    )
+    return "\n".join(lines)

@@ -1,0 +1,118 @@
+"""The cache of packages: filled from where they are, in words what cannot be had, a repository for apt."""
+
+import os
+import tarfile
+import time
+from pathlib import Path
+
+import pytest
+
+from builder.errors import BuildError
+from builder.lock import Pin
+from builder.pool import KEPT, Pool
+
+from .conftest import debs, make_deb, pin
+
+
+@pytest.fixture
+def mirror(tmp_path: Path) -> Path:
+    """A mirror in a directory, with one package."""
+    content = make_deb(tmp_path)
+    target = tmp_path / "mirror" / pin(content).path
+    target.parent.mkdir(parents=True)
+    target.write_bytes(content)
+    return tmp_path / "mirror"
+
+
+def the_pin(mirror: Path) -> Pin:
+    return pin(next(mirror.rglob("*.deb")).read_bytes())
+
+
+def test_what_is_missing_is_fetched_and_then_here(tmp_path: Path, mirror: Path) -> None:
+    asked: list[str] = []
+
+    def places() -> list[str]:
+        asked.append("")
+        return ["copy:///nowhere", f"file://{mirror}/"]
+
+    pool = Pool(tmp_path / "pool", places=places)
+    pool.provide([the_pin(mirror)])
+    pool.provide([the_pin(mirror)])
+    assert len(asked) == 1
+    kept = pool.checked(the_pin(mirror).sha256)
+    assert kept is not None
+    assert kept.stat().st_mode & 0o777 == 0o644
+    assert [p.name for p in pool.root.iterdir()] == [kept.name]
+
+
+def test_a_known_address_is_enough(tmp_path: Path, mirror: Path) -> None:
+    one = the_pin(mirror)
+    Pool(tmp_path / "pool", urls={one.sha256: f"file://{mirror}/{one.path}"}).provide([one])
+    assert Pool(tmp_path / "pool").missing([one]) == []
+
+
+def test_what_cannot_be_had_is_named_with_the_ways_out(tmp_path: Path, mirror: Path) -> None:
+    gone = Pin("gone", "amd64", "1.2-3", "ab" * 32, "pool/gone.deb")
+    pool = Pool(tmp_path / "pool", places=lambda: [f"file://{mirror}"])
+    with pytest.raises(BuildError) as e:
+        pool.provide([the_pin(mirror), gone])
+    assert e.value.message.startswith("1 package is not in the cache and cannot be had: gone 1.2-3 (amd64) (")
+    assert "--mirror" in e.value.hint
+    assert "lock" in e.value.hint
+    assert pool.missing([the_pin(mirror)]) == []  # what there was is kept
+
+
+def test_a_silent_place_is_asked_once(tmp_path: Path) -> None:
+    pins = [Pin(f"p{n}", "all", "1", f"{n:064x}", f"pool/p{n}.deb") for n in range(40)]
+    began = time.monotonic()
+    with pytest.raises(BuildError) as e:
+        Pool(tmp_path / "pool", places=lambda: ["http://127.0.0.1:9"]).provide(pins)
+    assert "40 packages are not in the cache and cannot be had: p0 1 (all), " in e.value.message
+    assert "and 28 more" in e.value.message
+    assert "connection refused" in e.value.message
+    assert time.monotonic() - began < 5
+
+
+def test_other_content_is_refused(tmp_path: Path, mirror: Path) -> None:
+    one = the_pin(mirror)
+    (mirror / one.path).write_bytes(b"other")
+    pool = Pool(tmp_path / "pool", places=lambda: [f"file://{mirror}"])
+    with pytest.raises(BuildError, match="instead of the locked"):
+        pool.provide([one])
+    assert pool.missing([one]) == [one]
+
+
+def test_a_repository_has_these_packages_and_belongs_to_root(tmp_path: Path) -> None:
+    made = debs(tmp_path)
+    with tarfile.open(made.repository("trixie", tmp_path / "r.tar")) as tar:
+        members = {member.name.removeprefix("./"): member for member in tar}
+        index = tar.extractfile("./Packages")
+        release = tar.extractfile("./Release")
+        assert index
+        assert release
+        text, about = index.read().decode(), release.read().decode()
+    (deb,) = (name for name in members if name.endswith(".deb"))
+    assert deb == f"{made.pins[0].sha256}.deb"
+    assert {(m.uid, m.gid, m.mode) for m in members.values()} == {(0, 0, 0o644)}
+    assert f"Filename: ./{deb}\n" in text
+    assert "Package: a\n" in text
+    assert about.startswith("Suite: trixie\nCodename: trixie\n")
+
+
+def test_a_damaged_package_is_noticed_and_fetched_anew(tmp_path: Path) -> None:
+    made = debs(tmp_path)
+    path = made.pool.path(made.pins[0].sha256)
+    path.write_bytes(b"damaged")
+    with pytest.raises(BuildError, match="was damaged"):
+        made.repository("trixie", tmp_path / "r.tar")
+    assert made.pool.missing(made.pins) == list(made.pins)
+
+
+def test_what_no_build_has_used_for_long_goes(tmp_path: Path) -> None:
+    made = debs(tmp_path)
+    made.pool.prune()
+    assert made.pool.missing(made.pins) == []
+    old = time.time() - (KEPT + 1) * 86400
+    os.utime(made.pool.path(made.pins[0].sha256), (old, old))
+    made.pool.prune()
+    assert made.pool.missing(made.pins) == list(made.pins)
