@@ -11,12 +11,12 @@ from builder import foreign
 from builder.errors import BuildError
 from builder.run import interactive, run
 
-# $1 is the copy, $2 the tar, $3 the twins or nothing; the rest is the command.
+# $1 is the copy, $2 and $3 its tars, $4 the twins or nothing; the rest is the command.
 SCRIPT = r"""
 set -eu
-root=$1 tar=$2 twins=$3
-shift 3
-tar -x -f "$tar" -C "$root" --exclude='./dev/*'
+root=$1 packages=$2 laid=$3 twins=$4
+shift 4
+for tar in "$packages" "$laid"; do tar -x -f "$tar" -C "$root" --exclude='./dev/*'; done
 [ -z "$twins" ] || cp -a "$twins" "$root/.native"
 mount --rbind /dev "$root/dev"
 mount -t proc proc "$root/proc"
@@ -27,8 +27,8 @@ exec chroot "$root" /usr/bin/env -i PATH=$path HOME=/root LANG=C.UTF-8 TERM="$TE
 """
 
 
-def enter(rootfs: Path, twins: Path | None, architecture: str, command: Sequence[str]) -> int:
-    """Run a command, or a shell, in a copy of the tar's tree; the command's exit status.
+def enter(tars: tuple[Path, Path], twins: Path | None, architecture: str, command: Sequence[str]) -> int:
+    """Run a command, or a shell, in a copy of the tars' tree; the command's exit status.
 
     Raises:
         BuildError: programs of that architecture cannot be run here.
@@ -38,7 +38,7 @@ def enter(rootfs: Path, twins: Path | None, architecture: str, command: Sequence
         root = Path(scratch) / "root"
         root.mkdir()
         brought = twins / "native" if twins else ""
-        words = ["sh", "-c", SCRIPT, "sh", root, rootfs, brought, *(command or ["bash", "-l"])]
+        words = ["sh", "-c", SCRIPT, "sh", root, *tars, brought, *(command or ["bash", "-l"])]
         try:
             return interactive([*prefix, *words])
         finally:

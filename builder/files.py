@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -25,3 +26,27 @@ def replacing(target: Path, mode: int = 0o666) -> Iterator[Path]:
 def copy_sparse(source: Path, target: Path) -> None:
     """Fill an existing file, which keeps its mode; blocks are shared where the file system can."""
     run(["cp", "--sparse=always", "--reflink=auto", "--no-preserve=all", source, target])
+
+
+def copy_into(target: Path, offset: int, source: Path) -> None:
+    """Write a sparse file at an offset of another one; where it has holes, nothing is written."""
+    with target.open("r+b") as out, source.open("rb") as file:
+        for start, end in data_extents(source):
+            out.seek(offset + start)
+            while start < end:
+                start += os.sendfile(out.fileno(), file.fileno(), start, end - start)
+
+
+def data_extents(path: Path) -> list[tuple[int, int]]:
+    """Where a sparse file has data: starts and ends."""
+    found, at = [], 0
+    with path.open("rb") as file:
+        end = os.fstat(file.fileno()).st_size
+        while at < end:
+            try:
+                start = os.lseek(file.fileno(), at, os.SEEK_DATA)
+            except OSError:  # ENXIO: only a hole is left
+                break
+            at = os.lseek(file.fileno(), start, os.SEEK_HOLE)
+            found.append((start, at))
+    return found

@@ -13,15 +13,15 @@ import yaml
 
 from builder import initrd
 from builder.contents import Disk, File
+from builder.dpkg import STATUS, installed
 from builder.image import MIB
-from builder.manifest import installed
 from builder.targets import Need, Target
 
 BOOT_CODE = 440  # bytes of the first sector that are code
 BIOS_BOOT = "21686148-6449-6e6f-744e-656564454649"
 LOADERS = {"amd64": "EFI/BOOT/BOOTX64.EFI", "arm64": "EFI/BOOT/BOOTAA64.EFI"}
 UNITS = {"M": MIB, "G": MIB << 10}
-STATUS, NATIVE = "var/lib/dpkg/status", "var/lib/dpkg/arch-native"
+NATIVE = "var/lib/dpkg/arch-native"
 CLOUD = "etc/cloud/cloud.cfg.d/*.cfg"
 READ = (STATUS, NATIVE, CLOUD, "boot/initrd.img-*", "usr/lib/modules/*/modules.builtin", "boot/grub/grub.cfg")
 

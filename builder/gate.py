@@ -7,11 +7,11 @@ keep themselves.
 
 from __future__ import annotations
 
+import fcntl
 import fnmatch
 import mmap
 import os
 import re
-import tarfile
 import threading
 from bisect import bisect_right
 from collections import Counter
@@ -23,6 +23,7 @@ from pathlib import Path
 
 from builder import partitions
 from builder.errors import BuildError
+from builder.files import data_extents
 from builder.leaks import DEBIANS, NAMES, PRIVATE_LIMIT, TAKE_OUT, Rule
 from builder.run import CommandError, streamed
 
@@ -54,26 +55,16 @@ class Part:
     size: int
 
 
-def members(tar: Path) -> list[Part]:
-    """All that is in a tar, and where; without its directories."""
-    with tarfile.open(tar) as packed:
-        return [
-            Part(m.name.removeprefix("./"), m.offset_data, m.size if m.isreg() else 0)
-            for m in packed
-            if not m.isdir()
-        ]
-
-
 @dataclass(frozen=True)
 class Search:
-    """What is searched: the root's tar, the FAT partition's trees, an unpacked initrd, and the disk."""
+    """What is searched: a tar of the root, the FAT partition's trees, an unpacked initrd, and the disk."""
 
     tar: Path
     members: Sequence[Part]
-    fat: Sequence[Path]
-    initrd: Path | None
-    disk: Path
     rules: Sequence[Rule]
+    fat: Sequence[Path] = ()
+    initrd: Path | None = None
+    disk: Path | None = None
     known: tuple[bytes, ...] = ()  # the user's own secrets
     allowed: tuple[str, ...] = ()  # paths that hold secrets on purpose
 
@@ -97,11 +88,11 @@ def inspect(search: Search) -> Report:
         files[search.initrd] = INITRD
     anchored = [rule for rule in search.rules if rule.anchor]
     with ThreadPoolExecutor(2) as both:
-        of_disk = both.submit(_in_disk, search, anchored)
+        of_disk = both.submit(_in_disk, search.disk, search, anchored) if search.disk else None
         found = [*by_name([*(m.name for m in search.members), *trees]), *_in_tar(search, anchored)]
         for path, name in files.items():
             found += _in_file(path, name, search, anchored)
-        on_disk = of_disk.result()
+        on_disk = of_disk.result() if of_disk else []
     left = Counter(f.text for f in found if f.text)
     for finding in on_disk:
         if left[finding.text] > 0:
@@ -168,16 +159,16 @@ def _in_file(path: Path, name: str, search: Search, anchored: Sequence[Rule]) ->
     return found
 
 
-def _in_disk(search: Search, anchored: Sequence[Rule]) -> list[Finding]:
-    with search.disk.open("rb") as file:
+def _in_disk(disk: Path, search: Search, anchored: Sequence[Rule]) -> list[Finding]:
+    with disk.open("rb") as file:
         try:
             table = partitions.read(file)
         except partitions.NoTable:
             table = []
     found: list[Finding] = []
-    extents = data_extents(search.disk)
-    with _mapped(search.disk) as data:
-        for at in [*_grep_extents(search.disk, extents, anchored), *_known(data, extents, search.known)]:
+    extents = data_extents(disk)
+    with _mapped(disk) as data:
+        for at in [*_grep_extents(disk, extents, anchored), *_known(data, extents, search.known)]:
             number = next((i for i, p in enumerate(table, 1) if p.offset <= at < p.offset + p.size), 0)
             where = f"partition {number}" if number else "outside all partitions"
             found += _confirmed(data, at, 0, len(data), f"disk:{where}, at byte {at}", search)
@@ -251,6 +242,7 @@ def _grep(path: Path, rules: Sequence[Rule]) -> list[int]:
 def _grep_extents(path: Path, extents: Sequence[tuple[int, int]], rules: Sequence[Rule]) -> list[int]:
     """The same without the holes of a sparse file, which would take as long as the data."""
     read, write = os.pipe()
+    fcntl.fcntl(write, fcntl.F_SETPIPE_SZ, 1 << 20)  # fewer turns; as much as everybody may have, pipe(7)
     feeder = threading.Thread(target=_feed, args=(path, extents, write), daemon=True)
     feeder.start()
     try:
@@ -292,21 +284,6 @@ def _offsets(rules: Sequence[Rule], stdin: int) -> list[int]:
     except CommandError as e:
         if e.status != 1:  # nothing found
             raise
-    return found
-
-
-def data_extents(path: Path) -> list[tuple[int, int]]:
-    """Where a sparse file has data: starts and ends."""
-    found, at = [], 0
-    with path.open("rb") as file:
-        end = os.fstat(file.fileno()).st_size
-        while at < end:
-            try:
-                start = os.lseek(file.fileno(), at, os.SEEK_DATA)
-            except OSError:  # ENXIO: only a hole is left
-                break
-            at = os.lseek(file.fileno(), start, os.SEEK_HOLE)
-            found.append((start, at))
     return found
 
 

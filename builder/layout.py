@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import tarfile
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 from builder.image import MIB, Image, Partition, size_in_bytes
+from builder.listing import DIRECTORY, Member
 
 SECTOR = 512
 START = {"gpt": MIB, "dos": 4 * MIB}  # of the first partition; memory cards erase 4 MiB at a time
@@ -77,14 +76,11 @@ def _partuuid(image: Image, part: Partition, number: int) -> str:
     return identifier(image, part.name) if image.table == "gpt" else f"{_disk_id(image)}-{number:02x}"
 
 
-def content_size(tar: Path) -> int:
-    """What the files of a tar take on ext4, in bytes: whole blocks, and an inode each."""
+def content_size(members: Iterable[Member]) -> int:
+    """What these take on ext4, in bytes: whole blocks, and an inode each."""
     total = 0
-    with tarfile.open(tar) as packed:
-        for member in packed:
-            total += 256 + (
-                -(-member.size // BLOCK) * BLOCK if member.isreg() else BLOCK if member.isdir() else 0
-            )
+    for member in members:
+        total += 256 + (BLOCK if member.kind == DIRECTORY else -(-member.size // BLOCK) * BLOCK)
     return total
 
 
@@ -94,11 +90,11 @@ def root_size(content: int) -> int:
     return -(-wanted // MIB) * MIB
 
 
-def places(image: Image, content: int) -> list[Place]:
-    """Partitions one after the other."""
+def places(image: Image, root: int) -> list[Place]:
+    """Partitions one after the other; the root's size, in bytes, is the caller's to know."""
     offset, result = START[image.table], []
     for number, part in enumerate(image.partitions, 1):
-        size = size_in_bytes(part.size) or root_size(content)
+        size = root if part.type == "root" else size_in_bytes(part.size) or 0
         fs = identifier(image, f"{part.name} filesystem")
         result.append(Place(part, number, offset, size, _partuuid(image, part, number), fs))
         offset += size

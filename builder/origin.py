@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import tarfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from builder.image import Image
 from builder.stages import FAT
 
-INFO = "./var/lib/dpkg/info/"
 AGENT = "/usr/lib/ztgate/"
 # What is no file of the root file system, by the part that it is in.
 PARTS = {
@@ -61,24 +59,8 @@ class Origins:
         return ""
 
     def _packaged(self, path: str) -> str:
-        # Some packages still list what is in /usr by its old name.
-        package = self.owners.get(path) or self.owners.get(path.removeprefix("/usr"))
+        package = self.owners.get(path.lstrip("/"))
         if package is None:
             return "no package has it: a package's script makes it, stage base or zerotier, or stage rootfs"
         stage = "zerotier" if package == "zerotier-one" else "base"
         return f"from the package {package} {self.versions.get(package, '')}, stage {stage}"
-
-
-def owners(rootfs: Path) -> dict[str, str]:
-    """Path to package, from dpkg's lists in a root file system's tar."""
-    return dict(_owned(rootfs))
-
-
-def _owned(rootfs: Path) -> Iterator[tuple[str, str]]:
-    with tarfile.open(rootfs) as tar:
-        for member in tar:
-            if member.name.startswith(INFO) and member.name.endswith(".list"):
-                package = member.name.removeprefix(INFO).removesuffix(".list").split(":")[0]
-                content = tar.extractfile(member)
-                for line in content.read().decode().splitlines() if content else ():
-                    yield line, package

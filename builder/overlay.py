@@ -4,18 +4,50 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import jinja2
 
 from builder.errors import BuildError
-from builder.inputs import files_below
+from builder.inputs import Value, digest, files_below, tree_inputs
 from builder.tarfiles import Entry, file_entry
 
 MODES = (
     ".modes"  # at an overlay's top: lines of `0600 path`, because git keeps nothing but the executable bit
 )
+
+
+@dataclass(frozen=True)
+class Overlays:
+    """An image's overlays and the values that their templates see."""
+
+    root: Path
+    layers: tuple[str, ...]
+    context: Mapping[str, Any]
+
+    def entries(self) -> dict[str, Entry]:
+        """What they put where, rendered.
+
+        Raises:
+            BuildError: an overlay is missing, or a template is no good.
+        """
+        verify(self.root, self.layers)
+        return collect(self.root, self.layers, self.context)
+
+    def size(self) -> int:
+        """Bytes, about: before templates are rendered."""
+        return sum(p.lstat().st_size for layer in self.layers for p in files_below(self.root / layer))
+
+    def inputs(self) -> dict[str, Value]:
+        """Their files, their order, and the values."""
+        trees = [tree_inputs(self.root / layer, f"overlays/{layer}") for layer in self.layers]
+        return {
+            **{label: value for tree in trees for label, value in tree.items()},
+            "values for templates": digest(repr(sorted(self.context.items())).encode()),
+            "overlays": self.layers,
+        }
 
 
 def collect(overlays: Path, names: Iterable[str], context: Mapping[str, Any]) -> dict[str, Entry]:

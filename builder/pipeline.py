@@ -21,7 +21,9 @@ from builder.image import MIB, Image
 from builder.plan import Options
 from builder.project import ROOT
 from builder.run import TOKEN
-from builder.stages.gate import GateStage, on_purpose
+from builder.stages import DISK, PACKAGES
+from builder.stages.gate import SHA256, GateStage, on_purpose
+from builder.stages.search import SearchStage
 from builder.store import Store
 
 # Of disk, by what boots it: a build from nothing takes about 1.7 GiB, mmdebstrap's own tree included; with a
@@ -56,13 +58,14 @@ def build(name: str, options: Options, observer: Observer) -> Result:
         store.locked(lambda: observer.waiting("another build uses the cache")),
     ):
         planned = plan.make(image, options, store.root, observer)
-        gate = gate_for(options, store)
-        results, artifacts = resume([*planned.stages, gate], store, observer, left_out(image.architecture))
+        searches = searches_for(options, store)
+        aside = left_out(image.architecture)
+        results, artifacts = resume([*planned.stages, *searches], store, observer, aside)
         observer.waiting(f"copying to {options.out}")
         path = publish(artifacts["disk"], options.out / f"{name}.img", secret=options.config is not None)
-        sha256 = (artifacts["disk"] / "sha256").read_text()
-        made = [result for result in results if result.name != gate.name]  # its id says who builds
-        described = manifest.make(planned, made, artifacts["rootfs"] / "rootfs.tar", path, sha256)
+        sha256 = (artifacts["gate"] / SHA256).read_text()
+        made = results[: -len(searches)]  # their ids say who builds
+        described = manifest.make(planned, made, artifacts["system"] / PACKAGES, path, sha256)
         listing = write(options.out / f"{name}.manifest.json", json.dumps(described, indent=2) + "\n")
         if image.boot == "raspberry-pi":
             write(options.out / f"{name}{imager.SUFFIX}", imager.manifest(image, path, sha256))
@@ -82,7 +85,7 @@ def look_ahead(name: str, options: Options, observer: Observer) -> list[Outlook]
     image = load.load(ROOT / "images", name)
     store = Store(options.cache.resolve())
     planned = plan.make(image, options, store.root, observer)
-    stages = [*planned.stages, gate_for(options, store)]
+    stages = [*planned.stages, *searches_for(options, store)]
     return look(stages, store, left_out(image.architecture))
 
 
@@ -95,19 +98,20 @@ def artifacts_of(name: str, out: Path, cache: Path) -> dict[str, Path]:
     listing = out / f"{name}.manifest.json"
     ids = json.loads(listing.read_text())["stages"] if listing.exists() else {}
     found = {stage: cache / stage / id_ for stage, id_ in ids.items() if (cache / stage / id_).is_dir()}
-    if "rootfs" not in found:
+    if not {"system", "rootfs"} <= found.keys():
         what = "the cache has forgotten" if ids else "there is no build of"
         raise BuildError(f"{what} {name}", f"./build.py build {name}")
     return found
 
 
-def gate_for(options: Options, store: Store) -> GateStage:
-    """The last stage: it knows who builds, and which secrets are the user's."""
+def searches_for(options: Options, store: Store) -> tuple[SearchStage, GateStage]:
+    """The last stages: they know who builds, and which secrets are the user's."""
     text = gateway_config.read(options.config) if options.config else ""
     secrets = gateway_config.secrets(text) if text else (os.environ.get(TOKEN, "").strip(),)
     allowed = (plan.BAKED,) if text else ()
     known = tuple(secret for secret in secrets if len(secret) >= leaks.LONG)
-    return GateStage(leaks.who(ROOT, store.root), known, allowed)
+    who = leaks.who(ROOT, store.root)
+    return SearchStage(who), GateStage(who, known, allowed)
 
 
 def left_out(architecture: str) -> dict[str, str]:
@@ -120,7 +124,7 @@ def publish(artifact: Path, target: Path, *, secret: bool) -> Path:
     """Put a copy of the disk where the user wants it: sparse, whole, and at once."""
     target.parent.mkdir(parents=True, exist_ok=True)
     with replacing(target, 0o600 if secret else 0o644) as unfinished:
-        copy_sparse(artifact / "disk.img", unfinished)
+        copy_sparse(artifact / DISK, unfinished)
     return target
 
 

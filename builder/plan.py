@@ -15,14 +15,17 @@ from builder.image import Image
 from builder.layout import template_context
 from builder.lock import Lock, Wanted
 from builder.locking import Chosen
+from builder.overlay import Overlays
 from builder.pool import Debs, Pool
 from builder.project import ROOT
 from builder.stages import Stage, tools, twins
+from builder.stages.agent import AgentStage
 from builder.stages.base import BaseStage
 from builder.stages.boot_grub import BootGrubStage
 from builder.stages.boot_raspberry_pi import BootRaspberryPiStage
 from builder.stages.disk import DiskStage
 from builder.stages.rootfs import RootfsStage
+from builder.stages.system import SystemStage
 from builder.stages.tools import ToolsStage
 from builder.stages.twins import TwinsStage
 from builder.stages.zerotier import ZerotierStage
@@ -155,22 +158,21 @@ def stages_for(
     }
     architecture = image.architecture
     debs = {stage: Debs(pool, pins) for stage, pins in lock.pins.items()}
+    overlays = Overlays(ROOT / "overlays", image.overlays, context)
     return [
         ToolsStage(lock.wanted["tools"], debs["tools"]),
         *([TwinsStage(architecture, debs["twins"])] if "twins" in debs else []),
         BaseStage(lock.wanted["base"], debs["base"], ROOT / "overlays/bootstrap", epoch, lock.mirror),
         ZerotierStage(package.path, package.sha256, epoch, architecture),
+        AgentStage(ROOT / "firstboot", epoch),
+        SystemStage(image, epoch, overlays.size()),
         RootfsStage(
-            overlays=ROOT / "overlays",
-            layers=image.overlays,
-            firstboot=ROOT / "firstboot",
-            context=context,
-            remove=image.remove,
+            overlays=overlays,
             epoch=epoch,
             firmware=image.partition("firmware").mount,
             extra={**package.files, **baked(config)},
         ),
-        BootRaspberryPiStage() if image.boot == "raspberry-pi" else BootGrubStage(image, epoch),
+        BootRaspberryPiStage(overlays) if image.boot == "raspberry-pi" else BootGrubStage(image, epoch),
         DiskStage(image, epoch),
     ]
 

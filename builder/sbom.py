@@ -35,6 +35,7 @@ from spdx_tools.spdx.parser.jsonlikedict.json_like_dict_parser import JsonLikeDi
 from spdx_tools.spdx.validation.document_validator import validate_full_spdx_document
 
 from builder.contents import Disk, File
+from builder.dpkg import merged
 from builder.errors import BuildError
 
 PACKAGE = "zerotier-one"
@@ -42,7 +43,6 @@ SPDX, CYCLONEDX = ".spdx.json", ".cdx.json"  # how the files end
 LISTS = ("var/lib/dpkg/info/", ".list")
 # What dpkg and apt know, which debsbom reads.
 DATABASE = ("var/lib/dpkg/status", "var/lib/dpkg/arch-native", "var/lib/apt/extended_states")
-MERGED = ("bin", "sbin", "lib", "lib64")  # packages may still list their files without usr/
 OURS = "usr/lib/ztgate/"
 NAMESPACE = uuid.uuid5(uuid.NAMESPACE_URL, "https://ztgate.invalid/sbom")
 
@@ -99,15 +99,10 @@ def make(disk: Disk, subject: Subject) -> dict[str, str]:
 def loose_files(disk: Disk, files: dict[str, File]) -> Iterator[Loose]:
     """Regular files of the root that no package owns, and their checksums."""
     lists = {p: f for p, f in files.items() if p.startswith(LISTS[0]) and p.endswith(LISTS[1])}
-    owned = {_merged(line) for _, text in disk.read(lists) for line in text.decode().splitlines()}
+    owned = {merged(line) for _, text in disk.read(lists) for line in text.decode().splitlines()}
     wanted = {p: f for p, f in files.items() if f.regular and p not in owned and _counts(p)}
     for path, data in disk.read(wanted):
         yield Loose(path, hashlib.sha1(data).hexdigest(), hashlib.sha256(data).hexdigest())
-
-
-def _merged(line: str) -> str:
-    path = line.lstrip("/")
-    return f"usr/{path}" if path.split("/")[0] in MERGED else path
 
 
 def _counts(path: str) -> bool:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import tarfile
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-INFO = "var/lib/dpkg/info/"
+from builder import dpkg, listing
+
 OURS = "(ztgate)"  # overlays, firstboot/, ZeroTier's apt source
 MADE = "(made when packages were installed)"
 DEPTH = 3  # directories of a path that are told apart
@@ -24,16 +24,18 @@ class Size:
     directories: tuple[tuple[str, int], ...]
 
 
-def of_image(rootfs: Path, ours: Iterable[str]) -> list[Size]:
-    """From the root file system's tar; `ours` are the paths that are no package's but the project's."""
-    with tarfile.open(rootfs) as tar:
-        files = {member.name.removeprefix("./"): member for member in tar}
-        owners = dict(_owners(tar, files))
+def of_image(tars: Iterable[Path], ours: Iterable[str]) -> list[Size]:
+    """From the root file system's tars; `ours` are the paths that are no package's but the project's."""
+    sizes_of: dict[str, int] = {}
+    owner: dict[str, str] = {}
+    for tar in tars:
+        owner |= dpkg.owners(tar)
+        sizes_of |= {member.path: member.size for member in listing.of_tar(tar)}
     own = set(ours)
     by_package: dict[str, Counter[str]] = {}
-    for path, member in files.items():
-        package = owners.get(_real(path), OURS if _ours(path, own) else MADE)
-        by_package.setdefault(package, Counter())[_directory(path)] += member.size
+    for path, size in sizes_of.items():
+        package = owner.get(path, OURS if _ours(path, own) else MADE)
+        by_package.setdefault(package, Counter())[_directory(path)] += size
     sizes = [Size(name, sum(c.values()), tuple(c.most_common())) for name, c in by_package.items()]
     return sorted((size for size in sizes if size.size), key=lambda size: -size.size)
 
@@ -49,22 +51,6 @@ def text(sizes: list[Size], least: int = 1 << 20) -> str:
     lines.append(f"{_mib(sum(s.size for s in small))}  {len(small)} more, each below {least >> 20} MiB")
     lines.append(f"{_mib(sum(s.size for s in sizes))}  together")
     return "\n".join(lines)
-
-
-def _owners(tar: tarfile.TarFile, files: Mapping[str, tarfile.TarInfo]) -> Iterator[tuple[str, str]]:
-    for path, member in files.items():
-        if path.startswith(INFO) and path.endswith(".list"):
-            package = path.removeprefix(INFO).removesuffix(".list").split(":")[0]
-            listed = tar.extractfile(member)
-            for line in listed.read().decode().splitlines() if listed else ():
-                yield _real(line.lstrip("/")), package
-            yield path, package
-
-
-def _real(path: str) -> str:
-    """Debian's merged /usr: packages may name a file by the link that leads there."""
-    first = path.split("/")[0]
-    return f"usr/{path}" if first in ("bin", "sbin", "lib", "lib64") else path
 
 
 def _ours(path: str, own: set[str]) -> bool:

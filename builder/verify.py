@@ -11,16 +11,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from builder import load, lock, plan
+from builder import dpkg, load, lock, plan
 from builder.compare import Finding, Pair
 from builder.engine import Observer, identify, resume
 from builder.errors import BuildError
 from builder.inputs import Inputs, difference, file_digest
-from builder.origin import Origins, owners
+from builder.origin import Origins
 from builder.partitions import NoTable, read
 from builder.pipeline import NEEDED, left_out, space
 from builder.plan import Options, Plan
 from builder.project import ROOT
+from builder.stages import DISK, ROOT_TAR
 from builder.store import Store
 from builder.tools import Tools
 
@@ -74,14 +75,14 @@ def verify(file: Path, manifest: Path | None, options: Options, anew: bool, obse
         check_inputs(said, planned)
         _, artifacts = resume(planned.stages, store, observer, left_out(image.architecture))
         observer.waiting("comparing")
-        built = (artifacts["disk"] / "sha256").read_text()
+        built = file_digest(artifacts["disk"] / DISK)
         found = file_digest(file)
         if built == found:
             return Verdict(built, found, ())
         tools = Tools(artifacts["tools"] / "tree", planned.epoch)
-        owned = owners(artifacts["rootfs"] / "rootfs.tar")
+        owned = dpkg.owners(artifacts["system"] / ROOT_TAR)
         origins = Origins(image, ROOT, artifacts["boot"], owned, said.packages)
-        pair = Pair(image, artifacts["disk"] / "disk.img", file.resolve(), tools, origins.of)
+        pair = Pair(image, artifacts["disk"] / DISK, file.resolve(), tools, origins.of)
         return Verdict(built, found, tuple(pair.findings()))
 
 

@@ -10,9 +10,17 @@ from typing import Protocol
 from builder.inputs import Inputs
 
 # What the stage `boot` makes for the stage `disk`.
+DISK = "disk.img"  # by the stage `disk`
 FAT = "fat"  # a tree of files for the FAT partition
 BOOT_SECTOR = "boot-sector"  # code for the disk's first sector
 CORE = "core"  # content of the BIOS boot partition
+# What `system` makes: the packages' files, what they are, and the root partition with them.
+ROOT_TAR, ROOT_EXT4 = "root.tar", "root.ext4"
+MEMBERS = "members.json"  # listing.py
+PACKAGES = "packages.json"  # name to version
+AGENT = "usr/lib/ztgate"  # where firstboot/ lies in an image
+# What `rootfs` makes, to be laid over that; and what of it belongs on the FAT partition.
+LAID_TAR, FIRMWARE = "laid.tar", "firmware"
 
 
 @dataclass(frozen=True)
@@ -22,6 +30,11 @@ class Work:
     out: Path  # an empty directory; everything in it becomes the artifact
     artifacts: Mapping[str, Path]  # of the stages that it needs, by name
     line: Callable[[str], None]  # takes a line of a tool's output, for the progress display
+
+
+def tars(artifacts: Mapping[str, Path]) -> tuple[Path, Path]:
+    """The root file system: the packages' files, and those that are laid over them."""
+    return artifacts["system"] / ROOT_TAR, artifacts["rootfs"] / LAID_TAR
 
 
 class Stage(Protocol):

@@ -9,9 +9,11 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 from builder.errors import BuildError
-from builder.inputs import Inputs, source_inputs
+from builder.inputs import Inputs, digest, source_inputs
+from builder.overlay import Overlays
 from builder.run import run
-from builder.stages import FAT, Work
+from builder.stages import FAT, ROOT_TAR, Work
+from builder.tarfiles import Entry
 
 SCRIPT = "usr/libexec/ztgate-firmware"
 # What the script reads of the root.
@@ -25,12 +27,17 @@ WANTED = (
 class BootRaspberryPiStage:
     """fat/, made by the image's own script: what a kernel update does on the device is done here first."""
 
+    overlays: Overlays
     name: str = "boot"
-    needs: tuple[str, ...] = ("rootfs",)
+    needs: tuple[str, ...] = ("system",)
 
     def inputs(self) -> Inputs:
-        """The root file system has it all."""
-        return source_inputs(["stages/boot_raspberry_pi.py"])
+        """What the script reads of the overlays; the rest is the packages'."""
+        laid = {f"/{path}": digest(repr(entry.data).encode()) for path, entry in self._laid().items()}
+        return {**laid, **source_inputs(["stages/boot_raspberry_pi.py"])}
+
+    def _laid(self) -> dict[str, Entry]:
+        return {path: entry for path, entry in self.overlays.entries().items() if _is_wanted(path)}
 
     def verify(self) -> None:
         """Nothing of the host is needed but a shell."""
@@ -38,7 +45,12 @@ class BootRaspberryPiStage:
     def run(self, work: Work) -> None:
         """Unpack what the script needs, and let it do its work."""
         scratch, fat = work.out / "root", work.out / FAT
-        _unpack(work.artifacts["rootfs"] / "rootfs.tar", scratch)
+        _unpack(work.artifacts["system"] / ROOT_TAR, scratch)
+        for path, entry in self._laid().items():
+            (scratch / path).parent.mkdir(parents=True, exist_ok=True)
+            (scratch / path).write_bytes(entry.data)
+        if not (scratch / SCRIPT).exists():
+            raise BuildError(f"the image has no /{SCRIPT}", "its definition needs the overlay rpi")
         fat.mkdir()
         run(["sh", scratch / SCRIPT, scratch, fat])
         shutil.rmtree(scratch)
@@ -49,7 +61,7 @@ def _unpack(tar: Path, target: Path) -> None:
     with tarfile.open(tar) as packed:
         for member in packed:
             path = member.name.removeprefix("./")
-            if not any(fnmatchcase(path, wanted) for wanted in WANTED):
+            if not _is_wanted(path):
                 continue
             place = target / path
             place.parent.mkdir(parents=True, exist_ok=True)
@@ -57,5 +69,7 @@ def _unpack(tar: Path, target: Path) -> None:
                 place.symlink_to(member.linkname)
             elif content := packed.extractfile(member):
                 place.write_bytes(content.read())
-    if not (target / SCRIPT).exists():
-        raise BuildError(f"the image has no /{SCRIPT}", "its definition needs the overlay rpi")
+
+
+def _is_wanted(path: str) -> bool:
+    return any(fnmatchcase(path, wanted) for wanted in WANTED)

@@ -2,31 +2,30 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterable
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from builder import layout
+from builder import layout, listing, patch
+from builder.fat import make_fat
+from builder.files import copy_into
 from builder.image import Image
-from builder.inputs import Inputs, file_digest, files_below, source_inputs
-from builder.layout import SECTOR, Place
-from builder.stages import BOOT_SECTOR, CORE, FAT, Work
+from builder.inputs import Inputs, source_inputs
+from builder.layout import Place
+from builder.stages import BOOT_SECTOR, CORE, DISK, FAT, FIRMWARE, LAID_TAR, MEMBERS, ROOT_EXT4, Work
 from builder.tools import Tools
 
-SOURCES = ["stages/disk.py", "layout.py", "tools.py"]
-JOURNAL = 32  # MiB; the default for so small a root would stay too small when it has grown
-PIECE = 1 << 20  # bytes
+SOURCES = ["stages/disk.py", "fat.py", "files.py", "layout.py", "patch.py", "tools.py"]
 
 
 @dataclass(frozen=True)
 class DiskStage:
-    """disk.img and its sha256, from the root file system's tar and what the stage `boot` has made."""
+    """disk.img, from what all the others have made."""
 
     image: Image
     epoch: int
     name: str = "disk"
-    needs: tuple[str, ...] = ("tools", "rootfs", "boot")
+    needs: tuple[str, ...] = ("tools", "system", "rootfs", "boot")
 
     def inputs(self) -> Inputs:
         """Partitions and identifiers."""
@@ -44,9 +43,10 @@ class DiskStage:
     def run(self, work: Work) -> None:
         """Size it, then write one part after the other."""
         tools = Tools(work.artifacts["tools"] / "tree", self.epoch)
-        tar, boot = work.artifacts["rootfs"] / "rootfs.tar", work.artifacts["boot"]
-        placed = layout.places(self.image, layout.content_size(tar))
-        disk = work.out / "disk.img"
+        system, rootfs, boot = (work.artifacts[name] for name in ("system", "rootfs", "boot"))
+        placed = layout.places(self.image, (system / ROOT_EXT4).stat().st_size)
+        disk, scratch = work.out / DISK, work.out / "scratch"
+        scratch.mkdir()
         with disk.open("wb") as f:
             f.truncate(layout.disk_size(placed))
         of = {place.partition.type: place for place in placed}
@@ -54,62 +54,15 @@ class DiskStage:
         if "bios-boot" in of:
             copy_into(disk, 0, boot / BOOT_SECTOR)
             copy_into(disk, of["bios-boot"].offset, boot / CORE)
-        fat = work.out / "fat.img"
-        make_fat(tools, fat, of["firmware"], [work.artifacts["rootfs"] / "firmware", boot / FAT])
+        fat = scratch / "fat.img"
+        make_fat(tools, fat, of["firmware"], [rootfs / FIRMWARE, boot / FAT])
         copy_into(disk, of["firmware"].offset, fat)
-        fat.unlink()
-        self._root(tools, disk, of["root"], tar)
-        (work.out / "sha256").write_text(file_digest(disk))
+        copy_into(disk, of["root"].offset, system / ROOT_EXT4)
+        there = listing.read(system / MEMBERS)
+        patch.apply(tools, disk, of["root"].offset, rootfs / LAID_TAR, there, scratch / "laid")
+        shutil.rmtree(scratch)
 
     def _table(self, tools: Tools, disk: Path, placed: list[Place]) -> None:
         quiet = ("--quiet", "--no-reread", "--no-tell-kernel", "--lock=no", "--wipe=never")
         script = layout.sfdisk_script(self.image, placed)
         tools.run("usr/sbin/sfdisk", *quiet, disk, stdin=script.encode())
-
-    def _root(self, tools: Tools, disk: Path, root: Place, tar: Path) -> None:
-        # mke2fs heeds its last -E only.
-        extended = {
-            "offset": str(root.offset),
-            "hash_seed": root.uuid,
-            "root_owner": "0:0",
-            "lazy_itable_init": "0",
-            "lazy_journal_init": "0",
-        }
-        tools.run(
-            "usr/sbin/mke2fs",
-            *("-q", "-F", "-t", "ext4", "-b", str(layout.BLOCK), "-m", "1", "-J", f"size={JOURNAL}"),
-            *("-L", root.partition.label, "-U", root.uuid, "-d", tar),
-            *("-E", ",".join(f"{k}={v}" for k, v in extended.items())),
-            *(disk, f"{root.size // layout.BLOCK}"),
-            env={"E2FSPROGS_FAKE_TIME": str(self.epoch)},
-        )
-
-
-def copy_into(disk: Path, offset: int, source: Path) -> None:
-    """Write a file at an offset of a sparse one; where there are zeros, it stays sparse."""
-    with disk.open("r+b") as out, source.open("rb") as file:
-        while piece := file.read(PIECE):
-            if any(piece):
-                out.seek(offset)
-                out.write(piece)
-            offset += len(piece)
-
-
-def make_fat(tools: Tools, target: Path, place: Place, trees: Iterable[Path]) -> None:
-    """A FAT32 file system with the files of some trees in it."""
-    with target.open("wb") as f:
-        f.truncate(place.size)
-    tools.run(
-        "usr/sbin/mkfs.fat",
-        *("--invariant", "-F", "32", "-s", "1", "-i", place.volume_id, "-n", place.partition.label),
-        *("-h", str(place.offset // SECTOR), target),
-    )
-    files = {str(path.relative_to(tree)): path for tree in trees for path in files_below(tree)}
-    made: set[str] = set()
-    for name, path in sorted(files.items()):
-        for parent in reversed([str(p) for p in Path(name).parents][:-1]):
-            if parent not in made:
-                tools.run("usr/bin/mmd", "-i", target, f"::{parent}")
-                made.add(parent)
-        os.utime(path, (tools.epoch, tools.epoch))
-        tools.run("usr/bin/mcopy", "-m", "-i", target, path, f"::{name}")

@@ -3,30 +3,29 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from pathlib import Path
 
-from builder import gate, initrd
-from builder.inputs import Inputs, digest, source_inputs
+from builder import gate, listing
+from builder.inputs import Inputs, digest, file_digest, source_inputs
 from builder.leaks import CONTENTS, Who
-from builder.stages import FAT, Work
-from builder.tools import Tools
+from builder.stages import DISK, FAT, FIRMWARE, LAID_TAR, Work
+from builder.stages.search import parts
 
-SOURCES = ["stages/gate.py", "gate.py", "leaks.py", "hygiene.py", "initrd.py"]
-INITRD = "boot/initrd.img-*"
+SHA256 = "sha256"
+SOURCES = ["stages/gate.py", "gate.py", "leaks.py", "hygiene.py"]
 
 
 @dataclass(frozen=True)
 class GateStage:
-    """report.json. It is no part of an image: whoever builds has another id here, and the same image."""
+    """report.json, of all that `search` has not seen, and the disk's sha256, which takes as long."""
 
     who: Who
     known: tuple[str, ...] = ()  # the user's own secrets, as far as they are known
     allowed: tuple[str, ...] = ()  # what was baked in on purpose
     name: str = "gate"
-    needs: tuple[str, ...] = ("tools", "rootfs", "boot", "disk")
+    needs: tuple[str, ...] = ("rootfs", "boot", "search", "disk")
 
     def inputs(self) -> Inputs:
         """What is looked for."""
@@ -41,24 +40,21 @@ class GateStage:
         """grep is essential to every Debian."""
 
     def run(self, work: Work) -> None:
-        """Search."""
-        rootfs = work.artifacts["rootfs"]
-        scratch = work.out / "initrd"
-        members = gate.members(rootfs / "rootfs.tar")
-        unpack_initrds(rootfs / "rootfs.tar", members, Tools(work.artifacts["tools"] / "tree", 0), scratch)
-        report = gate.inspect(
-            gate.Search(
-                tar=rootfs / "rootfs.tar",
-                members=members,
-                fat=(rootfs / "firmware", work.artifacts["boot"] / FAT),
-                initrd=scratch,
-                disk=work.artifacts["disk"] / "disk.img",
-                rules=(*CONTENTS, *self.who.rules()),
-                known=tuple(secret.encode() for secret in self.known),
-                allowed=self.allowed,
-            )
+        """Search what is laid over the packages, the FAT partition, and every byte of the disk."""
+        rootfs, disk = work.artifacts["rootfs"], work.artifacts["disk"] / DISK
+        search = gate.Search(
+            tar=rootfs / LAID_TAR,
+            members=parts(listing.of_tar(rootfs / LAID_TAR)),
+            fat=(rootfs / FIRMWARE, work.artifacts["boot"] / FAT),
+            disk=disk,
+            rules=(*CONTENTS, *self.who.rules()),
+            known=tuple(secret.encode() for secret in self.known),
+            allowed=self.allowed,
         )
-        scratch.unlink()
+        with ThreadPoolExecutor(1) as beside:
+            sha256 = beside.submit(file_digest, disk)
+            report = gate.inspect(search)
+        (work.out / SHA256).write_text(sha256.result())
         listed = sorted({finding.line() for finding in report.on_purpose})
         (work.out / "report.json").write_text(json.dumps({"on_purpose": listed}))
 
@@ -67,12 +63,3 @@ def on_purpose(artifact: Path) -> tuple[str, ...]:
     """What a finished image holds because the user wanted it."""
     found: dict[str, list[str]] = json.loads((artifact / "report.json").read_text())
     return tuple(found["on_purpose"])
-
-
-def unpack_initrds(tar: Path, members: Sequence[gate.Part], tools: Tools, target: Path) -> None:
-    """All initrds of a root, one after the other."""
-    with tar.open("rb") as root, target.open("wb") as out:
-        for member in members:
-            if fnmatchcase(member.name, INITRD) and member.size:
-                root.seek(member.offset)
-                initrd.unpack(root.read(member.size), tools, out, target.with_suffix(".zst"))

@@ -1,76 +1,58 @@
-"""The root file system as it will be: overlays, firstboot/, nothing that says who a machine is."""
+"""What is laid over the packages: overlays, firstboot/, a baked-in configuration."""
 
 from __future__ import annotations
 
-import os
-import shutil
 import tarfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import astuple, dataclass, field
 from pathlib import Path
-from typing import Any
 
-from builder import hygiene, overlay
+from builder import hygiene, listing
 from builder.errors import BuildError
-from builder.inputs import Inputs, Value, digest, files_below, source_inputs, tree_inputs
-from builder.stages import Work
-from builder.tarfiles import DIRECTORY, Entry, append, file_entry, members, with_parents
-from builder.tools import Tools
+from builder.inputs import Inputs, digest, source_inputs
+from builder.listing import DIRECTORY, HARD_LINK, Member
+from builder.overlay import Overlays
+from builder.stages import AGENT, FIRMWARE, LAID_TAR, MEMBERS, Work
+from builder.tarfiles import DIRECTORY as USUAL
+from builder.tarfiles import Entry, append, file_entry, with_parents
 
 SOURCES = ["stages/rootfs.py", "hygiene.py", "overlay.py", "tarfiles.py"]
-AGENT = "usr/lib/ztgate"  # where firstboot/ goes
-FIRMWARE = "firmware"
 
 
 @dataclass(frozen=True)
 class RootfsStage:
-    """One tar to another; a changed overlay costs this and the disk, and nothing before them."""
+    """A small tar, and nothing else: a changed overlay costs this and the disk, and nothing before them."""
 
-    overlays: Path
-    layers: tuple[str, ...]
-    firstboot: Path
-    context: Mapping[str, Any]
-    remove: tuple[str, ...]
+    overlays: Overlays
     epoch: int
-    firmware: (
-        str  # mount point of the FAT partition: what overlays put there goes to firmware/ beside the tar
-    )
+    firmware: str  # where the FAT partition is mounted: what overlays put there goes beside the tar
     extra: Mapping[str, Entry] = field(
         default_factory=dict
     )  # a baked-in configuration, ZeroTier's apt source
     name: str = "rootfs"
-    needs: tuple[str, ...] = ("tools", "zerotier")
+    needs: tuple[str, ...] = ("agent", "system")
 
     def inputs(self) -> Inputs:
-        """The trees, what templates see, and what is removed."""
-        trees: dict[str, Value] = tree_inputs(self.firstboot, "firstboot")
-        for layer in self.layers:
-            trees.update(tree_inputs(self.overlays / layer, f"overlays/{layer}"))
+        """The overlays, and what templates see."""
         return {
-            **trees,
+            **self.overlays.inputs(),
             **{f"/{path}": digest(repr(astuple(entry)).encode()) for path, entry in self.extra.items()},
-            "values for templates": digest(repr(sorted(self.context.items())).encode()),
-            "overlays": self.layers,
-            "removed paths": self.remove,
             "date": str(self.epoch),
             **source_inputs(SOURCES),
         }
 
     def verify(self) -> None:
         """Every template renders."""
-        overlay.verify(self.overlays, self.layers)
-        overlay.collect(self.overlays, self.layers, self.context)
+        self.overlays.entries()
 
     def run(self, work: Work) -> None:
-        """Stream the packages' files through, ours over them."""
-        tools = Tools(work.artifacts["tools"] / "tree", self.epoch)
-        laid = overlay.collect(self.overlays, self.layers, self.context)
-        agent = compiled(self.firstboot, AGENT, work.out / "scratch", tools)
-        entries = self._without_firmware({**_always(), **laid, **agent, **self.extra}, work.out / FIRMWARE)
-        ours = with_parents(entries)
-        merge(
-            work.artifacts["zerotier"] / "rootfs.tar", work.out / "rootfs.tar", ours, self.remove, self.epoch
-        )
+        """Collect, and compare with what is below."""
+        agent = _below(work.artifacts["agent"] / "tree", AGENT)
+        everything = {**_always(), **self.overlays.entries(), **agent, **self.extra}
+        entries = self._without_firmware(everything, work.out / FIRMWARE)
+        below = listing.read(work.artifacts["system"] / MEMBERS)
+        with tarfile.open(work.out / LAID_TAR, "w", format=tarfile.PAX_FORMAT) as tar:
+            append(tar, laid(entries, below), self.epoch)
 
     def _without_firmware(self, entries: Mapping[str, Entry], target: Path) -> dict[str, Entry]:
         """Write what belongs on the FAT partition to a directory, and return the rest."""
@@ -89,69 +71,48 @@ def _always() -> dict[str, Entry]:
     # costs a virtual machine without KVM some seconds at first boot.
     stamp = b"# Made with the image: see systemd-update-done.service(8).\n"
     return {
-        "dev": Entry(DIRECTORY, directory=True),
+        "dev": Entry(USUAL, directory=True),
         hygiene.MACHINE_ID: Entry(0o444),
         "etc/.updated": Entry(0o644, stamp),
         "var/.updated": Entry(0o644, stamp),
     }
 
 
-def compiled(source: Path, target: str, scratch: Path, tools: Tools) -> dict[str, Entry]:
-    """A Python tree with its byte-code, which the image's own version of Python makes."""
-    for path in files_below(source):
-        copy = scratch / path.relative_to(source)
-        copy.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(path, copy, follow_symlinks=False)
-        os.utime(copy, (tools.epoch, tools.epoch))  # byte-code holds the time of its source
-    if scratch.exists():
-        # By size and time, not by hash: whoever mends a file on the appliance wants it to be read.
-        tools.run(
-            "usr/bin/python3.13",
-            *("-m", "compileall", "-q", "-j1", "--invalidation-mode", "timestamp"),
-            *("-s", str(scratch), "-p", f"/{target}", str(scratch)),
-        )
-    every = [p for p in sorted(scratch.rglob("*")) if p.is_file() or p.is_symlink()]
-    entries = {f"{target}/{p.relative_to(scratch)}": file_entry(p) for p in every}
-    shutil.rmtree(scratch, ignore_errors=True)
-    return entries
+def _below(tree: Path, target: str) -> dict[str, Entry]:
+    """A tree's files for the image; byte-code is part of it."""
+    every = [p for p in sorted(tree.rglob("*")) if p.is_file() or p.is_symlink()]
+    return {f"{target}/{p.relative_to(tree)}": file_entry(p) for p in every}
 
 
-def merge(packed: Path, target: Path, ours: Mapping[str, Entry], remove: tuple[str, ...], epoch: int) -> None:
-    """Copy a tar without its leftovers; where a path is in `ours` as well, ours is taken."""
-    left = dict(ours)
-    for path, entry in left.items():
+def laid(entries: Mapping[str, Entry], below: Mapping[str, Member]) -> dict[str, Entry]:
+    """What has to be written over the packages' files, parents first.
+
+    Raises:
+        BuildError: a secret, or something that does not fit what is below.
+    """
+    for path, entry in entries.items():
         hygiene.check(path, len(entry.data))
-    with tarfile.open(packed) as source, tarfile.open(target, "w", format=tarfile.PAX_FORMAT) as out:
-        for path, member in _kept(source, ours, remove, epoch):
-            mine = left.pop(path, None)
-            # A directory of ours is there for the sake of what is in it, unless it has a mode of its own.
-            if mine is None or (mine.directory and member.isdir() and mine.mode == DIRECTORY):
-                out.addfile(member, source.extractfile(member) if member.isreg() else None)
-            else:
-                append(out, {path: mine}, epoch)
-        append(out, left, epoch)
+    found = {}
+    for path, entry in with_parents(entries).items():
+        there = below.get(path)
+        if there is not None:
+            _check(path, entry, there)
+        # A directory of ours is there for the sake of what is in it, unless it has a mode of its own.
+        if there is None or not entry.directory or entry.mode != USUAL:
+            found[path] = entry
+    for member in below.values():
+        if member.kind == HARD_LINK and member.target in found:
+            raise BuildError(f"/{member.path} is a hard link to /{member.target}, which an overlay replaces")
+    return found
 
 
-def _kept(
-    source: tarfile.TarFile, ours: Mapping[str, Entry], remove: tuple[str, ...], epoch: int
-) -> Iterator[tuple[str, tarfile.TarInfo]]:
-    gone: set[str] = set()
-    for path, member in members(source, epoch):
-        if hygiene.is_leftover(path, remove) and path not in ours:
-            gone.add(path)
-            continue
-        mine = ours.get(path)
-        if mine is not None and mine.directory and not member.isdir():
-            raise BuildError(
-                f"an overlay has a directory /{path}, which is a link in the image",
-                "put its files where the link leads (usr/bin and not bin)",
-            )
-        if member.islnk() and (
-            member.linkname.removeprefix("./") in gone or member.linkname.removeprefix("./") in ours
-        ):
-            raise BuildError(
-                f"/{path} is a hard link to /{member.linkname}, which the image replaces or removes"
-            )
-        if mine is None:
-            hygiene.check(path, member.size)
-        yield path, member
+def _check(path: str, entry: Entry, there: Member) -> None:
+    if entry.directory and there.kind != DIRECTORY:
+        raise BuildError(
+            f"an overlay has a directory /{path}, which is a {there.kind} in the image",
+            "put its files where the link leads (usr/bin and not bin)",
+        )
+    if not entry.directory and there.kind == DIRECTORY:
+        raise BuildError(
+            f"an overlay has a file /{path}, which is a directory in the image", "give it another name"
+        )

@@ -18,12 +18,11 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """In a copy: nothing that is changed there stays."""
     from builder import enter, load, pipeline
+    from builder.stages import tars
 
     image = load.load(ROOT / "images", options.image)
     artifacts = pipeline.artifacts_of(image.name, options.out, options.cache)
-    return enter.enter(
-        artifacts["rootfs"] / "rootfs.tar", artifacts.get("twins"), image.architecture, options.command
-    )
+    return enter.enter(tars(artifacts), artifacts.get("twins"), image.architecture, options.command)
 
 
 VERB = Verb("shell", "a shell in a copy of the image's root file system", run, arguments)

@@ -18,12 +18,11 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> None:
     """A table from the cached root file system."""
     from builder import load, overlay, pipeline, sizes
+    from builder.stages import tars
 
     image = load.load(ROOT / "images", options.image)
     artifacts = pipeline.artifacts_of(image.name, options.out, options.cache)
-    found = sizes.of_image(
-        artifacts["rootfs"] / "rootfs.tar", overlay.paths(ROOT / "overlays", image.overlays)
-    )
+    found = sizes.of_image(tars(artifacts), overlay.paths(ROOT / "overlays", image.overlays))
     print(json.dumps([dataclasses.asdict(one) for one in found]) if options.json else sizes.text(found))
 
 

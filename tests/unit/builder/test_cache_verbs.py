@@ -92,12 +92,12 @@ def test_size_finds_each_file_owner(tmp_path: Path) -> None:
         "./etc/hosts": b"x" * 7,
         "./boot/initrd.img": b"x" * 9 * MIB,
     }
-    with tarfile.open(tmp_path / "rootfs.tar", "w") as tar:
+    with tarfile.open(tmp_path / "root.tar", "w") as tar:
         for name, data in content.items():
             member = tarfile.TarInfo(name)
             member.size = len(data)
             tar.addfile(member, io.BytesIO(data))
-    found = sizes.of_image(tmp_path / "rootfs.tar", ["etc/hosts"])
+    found = sizes.of_image([tmp_path / "root.tar"], ["etc/hosts"])
     by_name = {size.package: size.size for size in found}
     assert by_name[sizes.MADE] == 9 * MIB
     assert by_name[sizes.OURS] == 57

@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from builder import gate, leaks
+from builder import gate, leaks, listing
 from builder.errors import BuildError
+from builder.files import data_extents
+from builder.stages.search import parts
 
 WHO = leaks.Who(
     "alice", "/home/alice", "workbench", "0123456789abcdef" * 2, ("/srv/ztgate", "/var/tmp/cache")
@@ -123,9 +125,13 @@ def searched(tmp_path: Path, where: str = "", path: str = "", content: bytes = b
         out.seek(HOLE)
         out.write(files + bytes(4096) + (content if where == "disk" else b""))
         out.truncate(4 * HOLE)
-    return gate.Search(
-        tar, gate.members(tar), (fat,), initrd, disk, (*leaks.CONTENTS, *WHO.rules()), (TOKEN,)
-    )
+    members = parts(listing.of_tar(tar))
+    return gate.Search(tar, members, (*leaks.CONTENTS, *WHO.rules()), (fat,), initrd, disk, known=(TOKEN,))
+
+
+def disk_of(search: gate.Search) -> Path:
+    assert search.disk
+    return search.disk
 
 
 SHOWN = {
@@ -143,7 +149,7 @@ def test_what_is_planted_is_found(tmp_path: Path, where: str, path: str, content
     search = searched(tmp_path, where, path, content)
     with pytest.raises(BuildError, match="the image would give away what it must not") as e:
         gate.inspect(search)
-    data = search.disk.read_bytes()
+    data = disk_of(search).read_bytes()
     at = data.find(TOKEN) if TOKEN in content else data.rfind(b"PRIVATE KEY", 0, data.rfind(b"END"))
     assert SHOWN[where].format(path=path, kind=kind, at=at) in e.value.message
     assert "take" in e.value.hint
@@ -170,7 +176,7 @@ def test_what_was_baked_in_is_listed_and_passes(tmp_path: Path) -> None:
 def test_a_second_copy_of_what_was_baked_in_does_not_pass(tmp_path: Path) -> None:
     path, content = "usr/share/ztgate/gateway.yaml", b"controller: {token: " + TOKEN + b"}\n"
     search = replace(searched(tmp_path, "root", path, content), allowed=(path,))
-    with search.disk.open("r+b") as disk:
+    with disk_of(search).open("r+b") as disk:
         disk.seek(3 * HOLE)
         disk.write(TOKEN)
     with pytest.raises(BuildError, match=f"at byte {3 * HOLE}"):
@@ -201,7 +207,6 @@ def test_facts_of_this_machine(tmp_path: Path) -> None:
 
 
 def test_holes_are_not_read(tmp_path: Path) -> None:
-    disk = searched(tmp_path).disk
-    extents = gate.data_extents(disk)
+    extents = data_extents(disk_of(searched(tmp_path)))
     assert sum(end - start for start, end in extents) < HOLE
     assert extents[0][0] == HOLE

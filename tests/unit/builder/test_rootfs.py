@@ -1,5 +1,6 @@
-"""Overlays, hygiene and the merge of tars."""
+"""Overlays, hygiene, and what comes of them: the packages' files and those that are laid over them."""
 
+import contextlib
 import io
 import tarfile
 from collections.abc import Mapping
@@ -7,11 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from builder import hygiene, overlay
+from builder import dpkg, hygiene, listing, overlay, patch
 from builder.errors import BuildError
-from builder.manifest import packages
-from builder.stages.rootfs import merge
-from builder.tarfiles import Entry, tar_of_tree, with_parents
+from builder.stages.rootfs import laid
+from builder.stages.system import strip
+from builder.tarfiles import Entry, append, tar_of_tree, with_parents
+from builder.tools import Tools
 
 from .conftest import make_tree
 
@@ -51,9 +53,13 @@ def unpack(path: Path) -> dict[str, str]:
 def merged(
     tmp_path: Path, packed: Mapping[str, str], ours: Mapping[str, Entry], remove: tuple[str, ...] = ()
 ) -> dict[str, str]:
-    out = tmp_path / "out.tar"
-    merge(pack(tmp_path / "in.tar", packed), out, with_parents(ours), remove, EPOCH)
-    return unpack(out)
+    """Both tars, as one."""
+    system, over = tmp_path / "system.tar", tmp_path / "laid.tar"
+    strip(pack(tmp_path / "in.tar", packed), system, remove, EPOCH)
+    below = {member.path: member for member in listing.of_tar(system)}
+    with tarfile.open(over, "w") as tar:
+        append(tar, laid(ours, below), EPOCH)
+    return unpack(system) | unpack(over)
 
 
 def test_overlays_replace_add_and_remove(tmp_path: Path) -> None:
@@ -83,10 +89,10 @@ def test_overlays_replace_add_and_remove(tmp_path: Path) -> None:
 
 def test_nothing_says_when_or_by_whom_it_was_packed(tmp_path: Path) -> None:
     merged(tmp_path, {"a": "1", "old": "2"}, {"b": Entry(0o644)})
-    with tarfile.open(tmp_path / "out.tar") as tar:
-        assert {(m.mtime, m.uname, m.gname) for m in tar} == {(EPOCH, "", "")}
-        assert tar.getmember("./b").uid == 0
-        assert tar.getmember("./a").uid == 7
+    for name, path, owner in (("system", "./a", 7), ("laid", "./b", 0)):
+        with tarfile.open(tmp_path / f"{name}.tar") as tar:
+            assert {(m.mtime, m.uname, m.gname) for m in tar} == {(EPOCH, "", "")}
+            assert tar.getmember(path).uid == owner
 
 
 @pytest.mark.parametrize(
@@ -146,9 +152,51 @@ def test_a_directory_must_not_replace_a_link(tmp_path: Path) -> None:
         merged(tmp_path, {"bin": "-> usr/bin"}, {"bin/ztgate": Entry(0o755)})
 
 
-def test_a_hard_link_to_a_replaced_file_is_noticed(tmp_path: Path) -> None:
-    with pytest.raises(BuildError, match="/b is a hard link"):
-        merged(tmp_path, {"a": "1", "b": "=> ./a"}, {"a": Entry(0o644)})
+def test_a_file_must_not_replace_a_directory(tmp_path: Path) -> None:
+    with pytest.raises(BuildError, match="a file /etc, which is a directory"):
+        merged(tmp_path, {"etc/": ""}, {"etc": Entry(0o644)})
+
+
+@pytest.mark.parametrize(
+    ("ours", "remove", "why"), [({"a": Entry(0o644)}, (), "an overlay replaces"), ({}, ("a",), "removes")]
+)
+def test_a_hard_link_to_what_goes_is_noticed(
+    tmp_path: Path, ours: dict[str, Entry], remove: tuple[str, ...], why: str
+) -> None:
+    with pytest.raises(BuildError, match=f"/b is a hard link to /a, which .*{why}"):
+        merged(tmp_path, {"a": "1", "b": "=> ./a"}, ours, remove)
+
+
+def test_a_directory_that_is_there_is_left_alone_but_for_a_mode_of_its_own(tmp_path: Path) -> None:
+    ours = {"etc/x": Entry(0o644), "root": Entry(0o700, directory=True)}
+    merged(tmp_path, {"etc/": "", "root/": ""}, ours)
+    assert unpack(tmp_path / "laid.tar") == {"etc/x": "", "root": "dir"}
+
+
+def test_what_debugfs_is_asked(tmp_path: Path) -> None:
+    ours = {
+        "etc/hosts": Entry(0o600, b"x"),
+        "etc/link": Entry(0o777, link="to x"),
+        'etc/a "b': Entry(0o644),
+        "root": Entry(0o700, directory=True),
+        "new/f": Entry(0o644),
+    }
+    members = [entry.member(path, EPOCH) for path, entry in with_parents(ours).items() if path != "etc"]
+    assert list(patch.script(members, {"etc/hosts", "root", "etc"}, Path("/s"))) == [
+        'cd "/etc"',
+        'write "/s/0" "a ""b"',
+        'rm "/etc/hosts"',
+        'cd "/etc"',
+        'write "/s/1" "hosts"',
+        'symlink "/etc/link" "to x"',
+        'mkdir "/new"',
+        'sif "/new" mode 040755',
+        'cd "/new"',
+        'write "/s/4" "f"',
+        'sif "/root" mode 040700',
+    ]
+    with pytest.raises(BuildError, match="a name with a line break"):
+        list(patch.script([Entry(0o644).member("etc/a\nb", EPOCH)], (), Path("/s")))
 
 
 def test_hygiene_leaves_packages_alone() -> None:
@@ -220,4 +268,24 @@ def test_the_manifest_lists_what_is_installed(tmp_path: Path) -> None:
         "Package: b\nStatus: install ok installed\nVersion: 2\nDescription: x\n more: y\n\n"
         "Package: a\nStatus: deinstall ok config-files\nVersion: 1\n"
     )
-    assert packages(pack(tmp_path / "x.tar", {"var/lib/dpkg/status": status})) == {"b": "2"}
+    assert dpkg.packages(pack(tmp_path / "x.tar", {"var/lib/dpkg/status": status})) == {"b": "2"}
+
+
+@pytest.mark.parametrize(
+    ("said", "error"),
+    [
+        ('debugfs 1.47.2 (1-Jan-2025)\ndebugfs: cd "/etc"\nAllocated inode: 12\n\n', ""),
+        ("write: Could not allocate block in ext2 filesystem\n", "write: Could not allocate block"),
+    ],
+)
+def test_what_debugfs_could_not_do_is_an_error(tmp_path: Path, said: str, error: str) -> None:
+    loader = make_tree(tmp_path / "tools", {"usr/lib64/ld-linux-x86-64.so.2": f"#!/bin/sh\necho '{said}'\n"})
+    (loader / "usr/lib64/ld-linux-x86-64.so.2").chmod(0o755)
+    with tarfile.open(tmp_path / "laid.tar", "w") as tar:
+        append(tar, {"etc/hosts": Entry(0o644, b"x"), "etc/link": Entry(0o777, link="hosts")}, EPOCH)
+    bad = pytest.raises(BuildError, match=error) if error else contextlib.nullcontext()
+    with bad:
+        patch.apply(
+            Tools(loader, EPOCH), tmp_path / "disk", 0, tmp_path / "laid.tar", (), tmp_path / "scratch"
+        )
+    assert [path.name for path in (tmp_path / "scratch").iterdir()] == ["0"]

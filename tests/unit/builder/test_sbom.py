@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from builder import sbom
+from builder.dpkg import merged
 from builder.errors import BuildError
 
 SPDX: dict[str, Any] = {
@@ -64,4 +65,4 @@ LISTED = [
 
 @pytest.mark.parametrize(("line", "path"), LISTED)
 def test_packages_may_list_files_without_usr(line: str, path: str) -> None:
-    assert sbom._merged(line) == path
+    assert merged(line) == path
