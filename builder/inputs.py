@@ -12,7 +12,7 @@ from pathlib import Path
 Value = str | tuple[str, ...]
 Inputs = Mapping[str, Value]
 
-LISTED = 12  # of a list's changes
+LISTED = 4  # of a list's changes
 SHOWN = 3  # differences that a reason names before it says "and n more"
 IGNORED = {"__pycache__", ".gitkeep", ".gitignore"}
 

@@ -90,7 +90,7 @@ def test_a_miss_is_explained(tmp_path: Path, old: Inputs, new: Inputs, reason: s
 def test_a_long_list_is_cut() -> None:
     many = tuple(f"p{number:02}" for number in range(LISTED + 3))
     said = difference({"packages": ()}, {"packages": many})
-    assert said.endswith(f"+p{LISTED - 1} and 3 more")
+    assert said.endswith(f"+p{LISTED - 1:02} and 3 more")
 
 
 def test_the_first_miss() -> None:
