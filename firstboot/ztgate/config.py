@@ -76,10 +76,11 @@ class AllowRule:
 
 @dataclass(frozen=True)
 class Firewall:
-    """What reaches members from outside."""
+    """What reaches members from outside; and the private networks that they reach, of either family."""
 
     inbound: str
     allow: tuple[AllowRule, ...]
+    reach: tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -235,6 +236,7 @@ def _build(data: dict[str, Any]) -> Config:
     gateway, ipv4, ipv6, firewall = data["gateway"], data["ipv4"], data["ipv6"], data["firewall"]
     members = data["members"]
     allow = (formats.parse_allow(entry) for entry in firewall["allow"])
+    reach = (formats.parse_private(entry) for entry in firewall["reach"])
     return Config(
         network=data["network"].lower(),
         controller=_build_controller(data["controller"]),
@@ -245,7 +247,11 @@ def _build(data: dict[str, Any]) -> Config:
             None if ipv6["prefix"] == "auto" else ipaddress.IPv6Network(ipv6["prefix"]),
             int(ipv6["subnet"], 16),
         ),
-        firewall=Firewall(firewall["inbound"], tuple(AllowRule(*rule) for rule in allow if rule)),
+        firewall=Firewall(
+            firewall["inbound"],
+            tuple(AllowRule(*rule) for rule in allow if rule),
+            tuple(network for network in reach if network),
+        ),
         dns=_build_dns(data["dns"]),
         members=Members(members["check-ipv4"], members["check-ipv6"], members["check-resolver"]),
         page=data["page"] == "on",

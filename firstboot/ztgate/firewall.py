@@ -11,6 +11,7 @@ from typing import Any
 
 from .config import Config
 from .facts.wan import Wan
+from .formats import PRIVATE4, PRIVATE6
 from .members_subnet import NAT66, Choice
 from .zerotier import DEFAULT_PORT, Network
 
@@ -67,6 +68,10 @@ def inputs(config: Config, situation: Situation) -> dict[str, Any]:
         "inbound": config.firewall.inbound,
         "allow": [asdict(rule) for rule in config.firewall.allow],
         "source": str(config.ipv4.source or ""),
+        "private4": PRIVATE4,
+        "private6": PRIVATE6,
+        "reach4": [str(net) for net in config.firewall.reach if net.version == 4],
+        "reach6": [str(net) for net in config.firewall.reach if net.version == 6],
     }
 
 

@@ -27,6 +27,15 @@ DS = re.compile(
 # Hexadecimal digits of a DS record's digest by its type: SHA-1, SHA-256 and SHA-384 (RFC 4034, 4509, 6605).
 DIGESTS = {"1": 40, "2": 64, "4": 96}
 ALLOW = re.compile(r"(tcp|udp)/([0-9]{1,5})(?:-([0-9]{1,5}))?")
+# No place in the internet, though a gateway may have them on its WAN side: RFC 1918, 6598 (a provider's own),
+# 3927, 2544, 1122 and 6890; RFC 4193 and 3879.
+PRIVATE4 = (
+    *("0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12"),
+    *("192.0.0.0/24", "192.168.0.0/16", "198.18.0.0/15", "240.0.0.0/4"),
+)
+PRIVATE6 = ("fc00::/7", "fec0::/10")
+# What somebody may want to reach; link-local addresses are one cable's, or a cloud's metadata service.
+REACHABLE = ("10.0.0.0/8", "100.64.0.0/10", "172.16.0.0/12", "192.168.0.0/16", "198.18.0.0/15", "fc00::/7")
 
 # gateway.name in gateway.schema.json; other members are named like it.
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._-]{0,63}")
@@ -59,6 +68,22 @@ def parse_allow(text: str) -> tuple[str, int, int] | None:
     first = int(match[2])
     last = int(match[3] or first)
     return (match[1], first, last) if 0 < first <= last < 65536 else None
+
+
+def parse_private(text: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network | None:
+    """A network or an address in REACHABLE; None when it is neither."""
+    try:
+        network = ipaddress.ip_network(text)
+    except ValueError:
+        return None
+    return network if any(_within(network, whole) for whole in REACHABLE) else None
+
+
+def _within(part: ipaddress.IPv4Network | ipaddress.IPv6Network, whole: str) -> bool:
+    other = ipaddress.ip_network(whole)
+    if isinstance(part, ipaddress.IPv4Network):
+        return isinstance(other, ipaddress.IPv4Network) and part.subnet_of(other)
+    return isinstance(other, ipaddress.IPv6Network) and part.subnet_of(other)
 
 
 def is_ssh_key(text: str) -> bool:
@@ -119,6 +144,7 @@ CHECKS: dict[str, Callable[[str], bool]] = {
     "ipv4": is_ipv4,
     "ipv4-or-auto": lambda text: text == "auto" or is_ipv4(text),
     "ipv6-prefix-or-auto": lambda text: text == "auto" or is_ipv6_prefix(text),
+    "private-network": lambda text: parse_private(text) is not None,
     "allow-rule": lambda text: parse_allow(text) is not None,
     "ip": is_ip,
     "domain": is_domain,

@@ -4,10 +4,12 @@ talk.py serve PROTOCOL PORT             answers everybody with the address that 
 talk.py ask PROTOCOL HOST PORT [SOURCE] prints the answer and the TCP segment size; status 1 without one
 talk.py crowd tcp HOST PORT SOURCE      makes as many connections at once as a browser, and prints the seconds
                                         until the last one was refused
+talk.py advertise tcp INTERFACE         says once that it is a router for everybody (RFC 4861, 4.2)
 """
 
 import contextlib
 import socket
+import struct
 import sys
 import threading
 import time
@@ -64,10 +66,20 @@ def crowd(host: str, port: int, source: str) -> None:
     print(time.monotonic() - began)
 
 
+def advertise(interface: str) -> None:
+    advert = struct.pack("!BBHBBHII", 134, 0, 0, 64, 0, 1800, 0, 0)  # the kernel fills in the checksum
+    with socket.socket(socket.AF_INET6, socket.SOCK_RAW, socket.IPPROTO_ICMPV6) as router:
+        router.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_HOPS, 255)
+        router.sendto(advert, ("ff02::1", 0, 0, socket.if_nametoindex(interface)))
+
+
 def main() -> int:
     verb, protocol, *rest = sys.argv[1:]
     if verb == "crowd":
         crowd(rest[0], int(rest[1]), rest[2])
+        return 0
+    if verb == "advertise":
+        advertise(rest[0])
         return 0
     kind = socket.SOCK_STREAM if protocol == "tcp" else socket.SOCK_DGRAM
     if verb == "serve":

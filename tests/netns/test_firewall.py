@@ -1,11 +1,13 @@
 """The rendered firewall, loaded into a kernel, with packets that try to get past it."""
 
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from lab.retry import NotYet, retry
 from tests.netns.gateway_world import (
     BASE,
     GATEWAY4,
@@ -20,11 +22,13 @@ from tests.netns.gateway_world import (
     MTU,
     SITUATION,
     SUBNET,
+    TALK,
     WAN4,
     WAN6,
     World,
 )
 
+PRINTER4, ROUTER4, PRINTER6 = "192.168.1.10", "192.168.1.1", "fd00:1::10"  # behind the gateway
 HEADERS4 = 40  # bytes of IPv4 and TCP
 
 
@@ -33,6 +37,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     world = World(tmp_path_factory.mktemp("firewall"))
     # Whether an address is found is test_ndp.py's business.
     world.isp.run("ip", "-6", "route", "add", str(SUBNET), "via", WAN6)
+    world.isp.address("lo", f"{PRINTER4}/32", f"{ROUTER4}/32", f"{PRINTER6}/128")
     world.serve(world.isp, "tcp", 80)
     world.serve(world.isp, "udp", 53)
     world.serve(world.gw, "tcp", 22, 80, 9993)
@@ -121,6 +126,52 @@ def test_the_clouds_metadata_is_not_for_members(world: World) -> None:
     world.load()
     assert world.ask(world.gw, "tcp", METADATA, 80) != ""
     assert world.ask(world.member, "tcp", METADATA, 80) == ""
+
+
+# What gateway.yaml says, and which of them a member then reaches.
+REACHED = [
+    ("", set()),
+    (f"firewall: {{reach: [{PRINTER4}]}}\n", {PRINTER4}),
+    ("firewall: {reach: [192.168.1.0/24]}\n", {PRINTER4, ROUTER4}),
+    ('firewall: {reach: ["fd00:1::/64"]}\n', {PRINTER6}),
+    ("firewall: {inbound: open, allow: [tcp/80]}\n", set()),
+]
+
+
+@pytest.mark.parametrize(("yaml", "reached"), REACHED)
+def test_private_networks_behind_the_gateway(world: World, yaml: str, reached: set[str]) -> None:
+    world.load(yaml)
+    for address in (PRINTER4, ROUTER4, PRINTER6):
+        source = MEMBER6 if ":" in address else ""
+        assert bool(world.ask(world.member, "tcp", address, 80, source)) == (address in reached), address
+        assert world.ask(world.gw, "tcp", address, 80) != "", "the gateway itself does"
+    if not reached:
+        assert counted(world, "private networks") > 0
+    assert came_from(world.ask(world.member, "tcp", INTERNET4, 80)) == WAN4
+
+
+def counted(world: World, comment: str) -> int:
+    """Packets of the rules that have it."""
+    rules = world.gw.run("nft", "list", "table", "inet", "ztgate").splitlines()
+    return sum(int(line.split("packets ")[1].split()[0]) for line in rules if f'"{comment}"' in line)
+
+
+@pytest.mark.parametrize("base", [True, False])
+def test_a_member_is_no_router(world: World, base: bool) -> None:
+    world.gw.run("nft", "-f", BASE)
+    if not base:
+        world.load()
+    world.gw.run(
+        "sysctl", "-qw", "net.ipv6.conf.ztlab0.accept_ra=2"
+    )  # the firewall alone, as if all else failed
+    world.member.run(sys.executable, TALK, "advertise", "tcp", "ztlab0")
+
+    def dropped() -> None:
+        if counted(world, "routers among members") != 1:
+            raise NotYet("the advertisement is not there yet")
+
+    retry(dropped, 5, "the firewall to see it")
+    assert "proto ra" not in world.gw.run("ip", "-6", "route")
 
 
 def test_segments_fit_the_tunnel(world: World) -> None:

@@ -30,7 +30,7 @@ controller: {{kind: self-hosted, url: "http://10.0.0.5:9993/", token: secret-1, 
 gateway: {{name: home gateway, address: 10.66.0.1, takeover: true, mtu: 1280}}
 ipv4: {{mode: snat, source: 198.51.100.17}}
 ipv6: {{mode: ndp-proxy, prefix: "2600:db8:0:1::/64", subnet: 10}}
-firewall: {{inbound: open, allow: [tcp/22, udp/8000-8100]}}
+firewall: {{inbound: open, allow: [tcp/22, udp/8000-8100], reach: [192.168.1.10, "fd00:1::/64"]}}
 ssh: {{from: off, authorized-keys: ["{KEY}"]}}
 zerotier: {{moons: [deadbeef00], planet: AQID}}
 """
@@ -41,6 +41,7 @@ zerotier: {{moons: [deadbeef00], planet: AQID}}
     assert read.ipv6.prefix == IPv6Network("2600:db8:0:1::/64")
     assert read.ipv6.subnet == 0x10, "not the number ten"
     assert read.firewall.allow == (AllowRule("tcp", 22, 22), AllowRule("udp", 8000, 8100))
+    assert [str(network) for network in read.firewall.reach] == ["192.168.1.10/32", "fd00:1::/64"]
     assert read.ssh.source == "off", "not the boolean that YAML makes of it"
     assert read.ssh.authorized_keys == (KEY,)
 
@@ -83,6 +84,13 @@ BAD = [
     (NET + "gateway: {mtu: 9000}\n", "`9000` is not between 1280 and 2800", "1390"),
     (NET + "gateway: {takeover: sure}\n", "`sure` is not true or false", ""),
     (NET + "firewall: {allow: [22/tcp]}\n", "firewall.allow[0]: `22/tcp` is not", "tcp/22"),
+    (
+        NET + "firewall: {reach: [8.8.8.8]}\n",
+        "reach[0]: `8.8.8.8` is not a private network",
+        "192.168.1.0/24",
+    ),
+    (NET + "firewall: {reach: [169.254.169.254]}\n", "`169.254.169.254` is not a private network", "192"),
+    (NET + "firewall: {reach: [192.168.1.10/24]}\n", "`192.168.1.10/24` is not a private network", "192"),
     (NET + "firewall: {allow: [tcp/70000]}\n", "`tcp/70000` is not", "tcp/22"),
     (NET + "dns: maybe\n", "dns: `maybe` is not on or off, or a group", ""),
     (NET + "dns: [off]\n", "dns: a list is not on or off", ""),
