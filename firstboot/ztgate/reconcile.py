@@ -30,6 +30,7 @@ from .steps import (
     ssh_keys,
     start_zerotier,
     take_identity,
+    track_connections,
     uplink,
     verify,
     wifi,
@@ -72,6 +73,7 @@ def reconcile(machine: Machine, found: Found, insist: bool = False) -> Outcome:
 
     ssh_keys.run(machine, config.ssh)
     load_firewall.run(machine, config, situation)
+    track_connections.run(machine)
     wifi.run(machine, config.wifi)
     wan = uplink.run(machine)
     take_identity.run(machine)

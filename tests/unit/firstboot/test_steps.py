@@ -14,7 +14,16 @@ from ztgate.config import Ssh, ZeroTier
 from ztgate.errors import WaitingError, ZtgateError
 from ztgate.facts.time import Time
 from ztgate.paths import Paths
-from ztgate.steps import join_network, prove, proxy_ndp, ssh_keys, start_zerotier, take_identity, uplink
+from ztgate.steps import (
+    join_network,
+    prove,
+    proxy_ndp,
+    ssh_keys,
+    start_zerotier,
+    take_identity,
+    track_connections,
+    uplink,
+)
 
 PATHS = Paths(Path("/r"))
 SUBNET = IPv6Network("2600:db8:0:1:ff::/80")
@@ -211,6 +220,24 @@ def test_neighbours() -> None:
         {"dst": "fe80::2", "state": ["FAILED"]},
     ]
     assert proxy_ndp.parse_neighbours(rows) == [IPv6Address("fe80::1")]
+
+
+@pytest.mark.parametrize(
+    ("mib", "most", "buckets", "wanted"),
+    [
+        (512, "4096", "4096", ("87381", "43690")),
+        (512, "100000", "4096", (None, "43690")),
+        (512, None, None, (None, None)),
+        (65536, "262144", "262144", ("1048576", "524288")),
+    ],
+)
+def test_room_for_connections(
+    mib: int, most: str | None, buckets: str | None, wanted: tuple[str | None, str | None]
+) -> None:
+    keys = (track_connections.MOST, track_connections.BUCKETS)
+    planned = track_connections.plan(mib << 20, dict(zip(keys, (most, buckets), strict=True)))
+    expected = [(key, value) for key, value in zip(keys, wanted, strict=True) if value]
+    assert [(action.key, action.value) for action in planned if isinstance(action, SetSysctl)] == expected
 
 
 def test_whom_to_ping() -> None:
