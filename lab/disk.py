@@ -5,7 +5,11 @@ import mmap
 import re
 import shutil
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
+
+import yaml
 
 from lab import process
 from lab.qemu import TREE, VIRT, Kernel
@@ -33,6 +37,19 @@ def personal(image: Path, config: str | None, work: Path, size_mib: int = 4096) 
     kind: list[process.Arg] = ["-f", "qcow2", "-o", "cluster_size=4k", "-F", "raw", "-b", backing]
     process.run(["qemu-img", "create", "-q", *kind, disk, f"{size_mib}M"])
     return disk
+
+
+def seed(work: Path, user_data: Mapping[str, Any], instance: str = "lab-1") -> Path:
+    """A drive for cloud-init's NoCloud, as libvirt and Proxmox attach one."""
+    work.mkdir(parents=True, exist_ok=True)
+    (work / "user-data").write_text("#cloud-config\n" + yaml.safe_dump(dict(user_data)))
+    (work / "meta-data").write_text(f"instance-id: {instance}\nlocal-hostname: from-cloud\n")
+    image = work / "seed.img"
+    image.unlink(missing_ok=True)
+    process.run(["truncate", "--size=1M", image])
+    process.run(["mkfs.vfat", "-n", "CIDATA", image])
+    process.run(["mcopy", "-i", image, work / "user-data", work / "meta-data", "::"])
+    return image
 
 
 def places(disk: Path, secret: str, work: Path) -> list[int]:

@@ -142,6 +142,10 @@ class Machine:
         """Plug a network card's cable in, or pull it: `wan`, or `spare`."""
         self.qmp("set_link", name=card, up=up)
 
+    def instructions(self) -> int:
+        """How many it has executed since it was switched on; needs `Options.counted`."""
+        return int(self.qmp("query-replay")["icount"])
+
     def snapshot(self, name: str) -> None:
         """Save the machine with its memory under a name."""
         self._human(f"savevm {name}")
@@ -205,6 +209,11 @@ class Shell:
     def succeeds(self, command: str, timeout: float = 180) -> bool:
         """Whether a shell command in the machine ends with status 0."""
         return process.succeeds(self.host.argv(*self.argv(command)), timeout=timeout)
+
+    def leave(self) -> None:
+        """Close the connection that commands share."""
+        control = f"ControlPath={self.control}"
+        self.host.run("ssh", "-q", "-O", "exit", "-o", control, f"root@{self.address}")
 
     def put(self, source: Path, target: str, timeout: float = 180) -> None:
         """Copy a file into the machine."""

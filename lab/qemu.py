@@ -55,6 +55,11 @@ ON_BOARD = "mitigations=off audit=0 systemd.watchdog_sec=off module_blacklist=vc
 WHOLE_FRAMES = "guest_csum=off,guest_tso4=off,guest_tso6=off,guest_ecn=off,guest_ufo=off"
 
 
+# One instruction is one nanosecond of the guest's clock. While it idles, that goes on as the host's does, so
+# what it waits for outside comes in time. QMP's query-replay says how many there were.
+COUNTED = ["-icount", "shift=0,sleep=on,align=off"]
+
+
 @dataclass(frozen=True)
 class Kernel:
     """What a Raspberry Pi's firmware finds on the FAT partition."""
@@ -83,6 +88,7 @@ class Options:
     memory: int = 768
     clock: str = "utc"
     seed: Path | None = None
+    counted: bool = False
 
     @property
     def monitor(self) -> Path:
@@ -94,6 +100,7 @@ class Options:
         return [
             PROGRAMS[self.architecture],
             "-name", "gateway", "-nodefaults", "-display", "none", "-no-user-config",
+            *(COUNTED if self.counted else []),
             *self._machine(), *self._firmware(), *self._drives(), *self._network(),
             # A file and no socket: a guest whose console nobody reads would stop at its next line.
             "-chardev", f"file,id=con,path={self.console_log},append=on",

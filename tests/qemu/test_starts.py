@@ -2,8 +2,6 @@
 
 import base64
 import sys
-from pathlib import Path
-from typing import Any
 
 import yaml
 
@@ -15,24 +13,12 @@ from lab.world import FAILED, LIVED_IN, READY, WAITING, World
 from .conftest import Make, member_goes_out
 
 
-def seed(work: Path, user_data: dict[str, Any]) -> Path:
-    """A cloud-init NoCloud disk, as libvirt and Proxmox attach one."""
-    work.mkdir(parents=True, exist_ok=True)
-    (work / "user-data").write_text("#cloud-config\n" + yaml.safe_dump(user_data))
-    (work / "meta-data").write_text("instance-id: lab-1\nlocal-hostname: from-cloud\n")
-    image = work / "seed.img"
-    process.run(["truncate", "--size=1M", image])
-    process.run(["mkfs.vfat", "-n", "CIDATA", image])
-    process.run(["mcopy", "-i", image, work / "user-data", work / "meta-data", "::"])
-    return image
-
-
 def test_uefi_with_cloud_init_and_a_self_hosted_controller(world: World, make: Make) -> None:
     """OVMF starts it, user data configures it, a controller of one's own authorizes it."""
     nwid = world.controller.create_network(**LIVED_IN)
     config = world.config(nwid, "self-hosted")
     encoded = {"path": "/etc/ztgate/gateway.yaml", "permissions": "0600", "content": config}
-    drive = seed(world.work / "seed", {"write_files": [encoded]})
+    drive = disk.seed(world.work / "seed", {"write_files": [encoded]})
     gateway = make(None, firmware="uefi", seed=drive)
     gateway.start()
     ready = gateway.expect(READY, never=FAILED)
@@ -42,6 +28,23 @@ def test_uefi_with_cloud_init_and_a_self_hosted_controller(world: World, make: M
     token = world.controller.door("self-hosted").token
     for form in (token, base64.b64encode(token.encode()).decode()):
         assert disk.places(gateway.options.disk, form, world.work) == [], "the token is on the disk"
+
+
+def test_cloud_init_sets_a_machine_up_once(world: World, make: Make) -> None:
+    """Later boots do without; another drive with user data is another machine's, and is read."""
+    runs, noted = r"Cloud-init v\. ", r"Finished \S*ztgate-cloud-init-done"
+    drive = disk.seed(world.work / "once", {})
+    gateway = make(None, seed=drive)
+    gateway.start()
+    gateway.expect(runs)
+    gateway.expect(noted)
+    gateway.power_off()
+    gateway.start()
+    gateway.expect(WAITING, never=runs)
+    gateway.cut_power()
+    disk.seed(drive.parent, {}, instance="lab-2")
+    gateway.start()
+    gateway.expect(runs)
 
 
 def test_a_preauthorized_image(world: World, make: Make) -> None:
