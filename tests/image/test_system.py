@@ -93,11 +93,11 @@ def test_what_must_be_there(root: Root, path: str, kind: str, mode: int) -> None
     [
         ("multi-user.target", "zerotier-one.service"),
         ("multi-user.target", "systemd-networkd.service"),
-        ("multi-user.target", "ssh.service"),
         ("multi-user.target", "ztgate.service"),
         ("multi-user.target", "ztgate-grow.service"),
         ("multi-user.target", "ztgate-watch.service"),
         ("paths.target", "ztgate-watch.path"),
+        ("sockets.target", "ssh.socket"),
         ("timers.target", "ztgate.timer"),
         ("sysinit.target", "systemd-resolved.service"),
         ("sysinit.target", "systemd-timesyncd.service"),

@@ -60,8 +60,10 @@ def plan(wanted: str, handed: dict[str, bytes], now: Now, paths: Paths) -> list[
             *write_if_changed(
                 paths.page_socket, wanted.encode(), now.drop_in.encode(), "where the page is served"
             ),
-            Command(("systemctl", "daemon-reload"), "where the page is served"),
         ]
+    if moved and now.drop_in:
+        # At first systemd has not read this unit, and a reload takes a small machine a second.
+        actions.append(Command(("systemctl", "daemon-reload"), "where the page is served"))
     if moved and now.active:
         actions.append(
             Command(("systemctl", "stop", SOCKET, SERVICE), "it listens where the page was served")

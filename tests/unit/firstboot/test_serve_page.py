@@ -21,7 +21,7 @@ RELOAD, START = "systemctl daemon-reload", f"systemctl start {SOCKET}"
 STOP = f"systemctl stop {SOCKET} {SERVICE}"
 
 PLANS: dict[str, tuple[Now, str, dict[str, bytes], list[str]]] = {
-    "first of all": (Now("", False, ""), NEW, {}, [WRITE, RELOAD, START]),
+    "first of all": (Now("", False, ""), NEW, {}, [WRITE, START]),
     "as it should be": (Now(NEW, True, "r"), NEW, {}, []),
     "it stopped": (Now(NEW, False, "r"), NEW, {}, [START]),
     "it listens elsewhere": (Now(OLD, True, "r"), NEW, {}, [WRITE, RELOAD, STOP, START]),
