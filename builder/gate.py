@@ -25,6 +25,7 @@ from builder import partitions
 from builder.errors import BuildError
 from builder.files import data_extents
 from builder.leaks import DEBIANS, NAMES, PRIVATE_LIMIT, TAKE_OUT, Rule
+from builder.listing import DIRECTORY, Member
 from builder.run import CommandError, streamed
 
 BEFORE, AFTER = 300, 1024  # bytes around a hit that are looked at; a ZeroTier identity has 270
@@ -53,6 +54,11 @@ class Part:
     name: str
     offset: int
     size: int
+
+
+def parts(members: Iterable[Member]) -> list[Part]:
+    """What is searched of a tar."""
+    return [Part(m.path, m.offset, m.size) for m in members if m.kind != DIRECTORY]
 
 
 @dataclass(frozen=True)

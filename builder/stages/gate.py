@@ -11,7 +11,6 @@ from builder import gate, listing
 from builder.inputs import Inputs, digest, file_digest, source_inputs
 from builder.leaks import CONTENTS, Who
 from builder.stages import DISK, FAT, FIRMWARE, LAID_TAR, Work
-from builder.stages.search import parts
 
 SHA256 = "sha256"
 SOURCES = ["stages/gate.py", "gate.py", "leaks.py", "hygiene.py"]
@@ -44,7 +43,7 @@ class GateStage:
         rootfs, disk = work.artifacts["rootfs"], work.artifacts["disk"] / DISK
         search = gate.Search(
             tar=rootfs / LAID_TAR,
-            members=parts(listing.of_tar(rootfs / LAID_TAR)),
+            members=gate.parts(listing.of_tar(rootfs / LAID_TAR)),
             fat=(rootfs / FIRMWARE, work.artifacts["boot"] / FAT),
             disk=disk,
             rules=(*CONTENTS, *self.who.rules()),

@@ -10,7 +10,7 @@ from pathlib import Path
 from builder import gate, initrd, listing
 from builder.inputs import Inputs, digest, source_inputs
 from builder.leaks import CONTENTS, Who
-from builder.listing import DIRECTORY, Member
+from builder.listing import Member
 from builder.stages import MEMBERS, ROOT_TAR, Work
 from builder.tools import Tools
 
@@ -42,17 +42,12 @@ class SearchStage:
         gate.inspect(
             gate.Search(
                 tar=system / ROOT_TAR,
-                members=parts(members),
+                members=gate.parts(members),
                 initrd=scratch,
                 rules=(*CONTENTS, *self.who.rules()),
             )
         )
         scratch.unlink()
-
-
-def parts(members: Iterable[Member]) -> list[gate.Part]:
-    """What the gate looks at in a tar."""
-    return [gate.Part(m.path, m.offset, m.size) for m in members if m.kind != DIRECTORY]
 
 
 def unpack_initrds(tar: Path, members: Iterable[Member], tools: Tools, target: Path) -> None:

@@ -10,7 +10,6 @@ import pytest
 from builder import gate, leaks, listing
 from builder.errors import BuildError
 from builder.files import data_extents
-from builder.stages.search import parts
 
 WHO = leaks.Who(
     "alice", "/home/alice", "workbench", "0123456789abcdef" * 2, ("/srv/ztgate", "/var/tmp/cache")
@@ -125,7 +124,7 @@ def searched(tmp_path: Path, where: str = "", path: str = "", content: bytes = b
         out.seek(HOLE)
         out.write(files + bytes(4096) + (content if where == "disk" else b""))
         out.truncate(4 * HOLE)
-    members = parts(listing.of_tar(tar))
+    members = gate.parts(listing.of_tar(tar))
     return gate.Search(tar, members, (*leaks.CONTENTS, *WHO.rules()), (fat,), initrd, disk, known=(TOKEN,))
 
 
