@@ -16,17 +16,9 @@ from dataclasses import dataclass
 from functools import cmp_to_key
 from pathlib import Path
 
-import requests
-
+from builder.download import download
 from builder.errors import BuildError
 from builder.run import CommandError, run
-
-TIMEOUT = (10, 60)  # seconds to connect, and between two pieces
-LIMIT = 200 << 20  # bytes of a download; ZeroTier's package has about 3 MB
-
-
-class Unreachable(BuildError):
-    """The repository does not answer, or not with what was asked for."""
 
 
 @dataclass(frozen=True)
@@ -72,39 +64,6 @@ def newest(
         unfinished.write_bytes(data)
         unfinished.rename(path)
     return Found(path, url, best["SHA256"], key)
-
-
-def download(url: str) -> bytes:
-    """A file over HTTP."""
-    try:
-        with requests.get(url, timeout=TIMEOUT, stream=True) as reply:
-            if reply.status_code != 200:
-                raise Unreachable(f"{url}: HTTP {reply.status_code} {reply.reason}")
-            data = b""
-            for piece in reply.iter_content(1 << 16):
-                data += piece
-                if len(data) > LIMIT:
-                    raise Unreachable(f"{url}: more than {LIMIT >> 20} MiB")
-            return data
-    except requests.RequestException as e:
-        raise Unreachable(f"{url}: {_reason(e)}") from None
-
-
-def _reason(error: requests.RequestException) -> str:
-    """The innermost cause in a few words; requests nests three exceptions and their addresses in memory."""
-    text = str(error.args[0] if error.args else error)
-    for sign, words in (
-        ("Name or service not known", "its name is not known"),
-        ("Temporary failure in name resolution", "no name service"),
-        ("Failed to resolve", "its name is not known"),
-        ("Connection refused", "connection refused"),
-        ("timed out", "no answer"),
-        ("CERTIFICATE_VERIFY_FAILED", "its certificate is not one that this machine trusts"),
-        ("Network is unreachable", "network is unreachable"),
-    ):
-        if sign in text:
-            return words
-    return re.sub(r"<[^>]*>:? ?", "", text)
 
 
 def verified_release(repository: Repository, key: bytes) -> str:

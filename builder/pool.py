@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import quote, unquote, urlsplit
 
-from builder.aptrepo import Unreachable, download
+from builder.download import Unreachable, download
 from builder.errors import BuildError
 from builder.inputs import file_digest
 from builder.lock import Pin
@@ -51,40 +51,37 @@ class Pool:
             return
         self.root.mkdir(parents=True, exist_ok=True)
         self.waiting(f"{len(left)} packages from Debian's mirror")
-        known = [pin for pin in left if pin.sha256 in self.urls]
-        reason = self._fetch({pin: self.urls[pin.sha256] for pin in known})
+        said: list[tuple[Pin, Unreachable]] = []
+        said += self._fetch({pin: self.urls[pin.sha256] for pin in left if pin.sha256 in self.urls})
         for place in self.places() if self.missing(left) else ():
-            urls = {pin: f"{place.rstrip('/')}/{quote(pin.path)}" for pin in self.missing(left)}
-            reason = self._fetch(urls) or reason
+            said += self._fetch({pin: f"{place.rstrip('/')}/{quote(pin.path)}" for pin in self.missing(left)})
         left = self.missing(left)
         if left:
-            raise BuildError(*_explained(left, reason))
+            raise BuildError(*_explained(left, [why for pin, why in said if pin in left]))
 
-    def _fetch(self, urls: Mapping[Pin, str]) -> str:
-        """Fetch what is there; the last reason why something was not. A silent place is left alone."""
-        reason = ""
+    def _fetch(self, urls: Mapping[Pin, str]) -> list[tuple[Pin, Unreachable]]:
+        """Fetch what is there; why something was not. A place that has fallen silent is left alone."""
+        said: list[tuple[Pin, Unreachable]] = []
         silent: set[str] = set()
 
-        def one(pin: Pin, url: str) -> str:
+        def one(pin: Pin, url: str) -> None:
             host = urlsplit(url).netloc
             if host in silent:
-                return ""
+                return
             try:
                 self.add(_content(url), pin.sha256, url)
             except Unreachable as e:
-                if ": HTTP " not in e.message:
+                if not e.answered:
                     silent.add(host)
-                return e.message
-            return ""
+                said.append((pin, e))
 
         with ThreadPoolExecutor(AT_ONCE) as threads:
             try:
-                for said in threads.map(one, urls.keys(), urls.values()):
-                    reason = said or reason
+                list(threads.map(one, urls.keys(), urls.values()))
             except BaseException:
                 threads.shutdown(cancel_futures=True)
                 raise
-        return reason
+        return said
 
     def add(self, content: bytes, sha256: str, label: str) -> Path:
         """Keep a package, if it is what it has to be."""
@@ -168,14 +165,16 @@ def _content(url: str) -> bytes:
     try:
         return Path(unquote(parts.path)).read_bytes()
     except OSError as e:
-        raise Unreachable(f"{url}: HTTP 404: {e.strerror}") from None
+        raise Unreachable(f"{url}: {e.strerror}", answered=True) from None
 
 
-def _explained(left: Sequence[Pin], reason: str) -> tuple[str, str]:
+def _explained(left: Sequence[Pin], reasons: Sequence[Unreachable]) -> tuple[str, str]:
     named = ", ".join(pin.short for pin in left[:SHOWN])
     more = f" and {len(left) - SHOWN} more" if len(left) > SHOWN else ""
     count = "1 package is" if len(left) == 1 else f"{len(left)} packages are"
-    why = f" ({reason})" if reason else ""
+    # The first is of the likeliest place. That a place has it not says little, if another one was silent.
+    telling = sorted(reasons, key=lambda reason: reason.answered)
+    why = f" ({telling[0].message})" if telling else ""
     return (
         f"{count} not in the cache and cannot be had: {named}{more}{why}",
         "mirrors keep a package until there is a newer one: --mirror URL names one that has these still "

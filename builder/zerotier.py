@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from builder import aptrepo
+from builder.download import Unreachable
 from builder.errors import BuildError
 from builder.inputs import file_digest
 from builder.lock import ZerotierPin
@@ -101,7 +102,7 @@ def from_repository(
     """The newest .deb of an apt repository; the image gets that repository as a source of updates."""
     try:
         found = aptrepo.newest(repository, NAME, architecture, downloads, sha256)
-    except aptrepo.Unreachable as e:
+    except Unreachable as e:
         raise BuildError(f"ZeroTier's package cannot be had: {e.message}", _ways_out(repository)) from None
     version = _checked(found.path, architecture, found.url)
     return Package(found.path, version, found.sha256, "repository", sources(repository, found.key))

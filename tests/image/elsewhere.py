@@ -1,6 +1,6 @@
 """The repository somewhere else: another directory, user, host name, and other settings, cores and orders.
 
-What is made there begins with the packages of a lock and the finished stages that are named, and nothing else.
+What is made there begins with a lock's packages and the finished stages that are named, and nothing else.
 """
 
 import json
@@ -38,8 +38,8 @@ def shuffled(call, *words):
 os.listdir = lambda *words: shuffled(listdir, *words)
 os.scandir = lambda *words: Shuffled(shuffled(scandir, *words))
 """
-# An ordinary user who is there in one mount namespace only. He cannot look into root's directories: the scratch
-# directory and .venv are brought to where he can, and so is Python, should it be one of root's own.
+# An ordinary user who is there in one mount namespace only. He cannot look into root's directories, so the
+# scratch directory and .venv are brought to where he can, and so is Python, should it be one of root's own.
 NAME, ID = "wanderer", 4242
 LINES = {
     "passwd": f"{NAME}:x:{ID}:{ID}::/nonexistent:/bin/sh",

@@ -5,8 +5,10 @@ import os
 import shutil
 import stat
 import subprocess
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -32,6 +34,14 @@ def fake_tool(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeTool:
         return calls
 
     return make
+
+
+@pytest.fixture
+def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """Downloads are tried as often as ever, and at once; how long each pause would have been."""
+    waited: list[float] = []
+    monkeypatch.setattr("urllib3.util.retry.time", SimpleNamespace(sleep=waited.append, time=time.time))
+    return waited
 
 
 def make_deb(directory: Path, name: str = "a", version: str = "1", **fields: str) -> bytes:

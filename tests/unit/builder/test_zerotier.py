@@ -222,6 +222,7 @@ def test_what_is_not_there_is_an_error_with_the_ways_out(site: Site, tmp_path: P
     assert "stand-in" in e.value.hint
 
 
+@pytest.mark.usefixtures("pauses")
 @pytest.mark.parametrize(
     ("url", "words"),
     [("http://127.0.0.1:9", "connection refused"), ("http://nowhere.invalid", "")],
