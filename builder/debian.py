@@ -34,26 +34,30 @@ def mmdebstrap(
     line: LineHook,
     architecture: str = foreign.NATIVE,
     tools: Path | None = None,
+    scratch: Path | None = None,
 ) -> None:
     """Run mmdebstrap, with the tar `target` as its result; an empty mirror means Debian's own.
 
     `architecture` is that of programs which it will run; the twins of foreign ones are the caller's business.
-    `tools` is the tools tree, if its mmdebstrap is wanted and not this machine's.
+    `tools` is the tools tree, if its mmdebstrap is wanted and not this machine's. Either runs in a namespace
+    if that can be made, and ends when we are killed. Its temporary tree is in
+    `scratch`, or beside the target.
     """
-    usr = tools / "usr" if tools and not namespace.why_not() else None
+    entered = not namespace.why_not()
+    usr = tools / "usr" if tools and entered else None
     emulated = foreign.is_foreign(architecture)
     own = emulated and not foreign.why_not_own(architecture)
-    how = "root" if own or usr else mode()  # root is then the namespace's
+    how = "root" if own or entered else mode()  # root is then the namespace's
     env = {"SOURCE_DATE_EPOCH": str(epoch)}
     if emulated and not own:
         env["QEMU_CPU"] = foreign.CPU
     if how == "root":  # its temporary tree goes where a killed build is swept up
-        env["TMPDIR"] = str(target.parent)
+        env["TMPDIR"] = str(scratch or target.parent)
     argv = ["mmdebstrap", f"--mode={how}", *(["--skip=check/qemu"] if emulated else [])]
     argv += ["--format=tar", *options, suite, str(target)]
     if own:
         argv = [*foreign.inside(architecture, usr), *argv]
-    elif usr:
+    elif entered:
         argv = [*namespace.inside(usr), *argv]
     try:
         run([*argv, *([mirror] if mirror else [])], env=env, on_line=line)

@@ -116,7 +116,7 @@ def parse(data: Any, label: str) -> Lock:
         wanted = {stage: _wanted(said) for stage, said in data["wanted"].items()}
         pins = {stage: tuple(_pin(line) for line in lines) for stage, lines in data["packages"].items()}
         zerotier = ZerotierPin(**data["zerotier"]) if data["zerotier"] else None
-        if pins.keys() != wanted.keys():
+        if pins.keys() != wanted.keys() or (zerotier and not _is_sum(zerotier.sha256)):
             raise ValueError
         return Lock(str(data["image"]), wanted, pins, str(data["mirror"]), zerotier)
     except (KeyError, TypeError, ValueError, AttributeError):
@@ -144,9 +144,14 @@ def _wanted(said: Mapping[str, Any]) -> Wanted:
 
 def _pin(line: str) -> Pin:
     pin = Pin(*line.split(" "))
-    if len(pin.sha256) != 64 or set(pin.sha256) - set("0123456789abcdef") or "/" in pin.name + pin.version:
+    if not _is_sum(pin.sha256) or "/" in pin.name + pin.version:
         raise ValueError(line)
     return pin
+
+
+def _is_sum(text: str) -> bool:
+    """A sha256: it becomes the name of a file."""
+    return len(text) == 64 and not set(text) - set("0123456789abcdef")
 
 
 def changes(old: Lock | None, new: Lock) -> list[str]:

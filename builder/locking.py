@@ -42,23 +42,40 @@ def choose(
     if file is not None and file.is_file():
         return Chosen(_fitting(file, image, wanted), f"images/{file.name}")
     kept = remembered / f"{image}-{_key(wanted, mirror)}.lock"
-    if file is not None and kept.is_file():
+    if file is not None and (earlier := _remembered(kept)):
         days = int((time.time() - kept.stat().st_mtime) // 86400)
-        return Chosen(
-            lock.read(kept, str(kept)), f"those of an earlier build, {days} days old; --fresh asks Debian"
-        )
+        return Chosen(earlier, f"those of an earlier build, {days} days old; --fresh asks Debian")
     waiting("what Debian has today")
-    chosen = fresh(image, wanted, mirror)
+    chosen = fresh(image, wanted, mirror, remembered)
     write(kept, chosen.lock)
     return chosen
 
 
-def fresh(image: str, wanted: Mapping[str, Wanted], mirror: str) -> Chosen:
+def fresh(image: str, wanted: Mapping[str, Wanted], mirror: str, scratch: Path) -> Chosen:
     """What the mirror has now."""
-    found = {stage: resolve.resolve(wish, mirror) for stage, wish in wanted.items()}
+    found = {stage: resolve.resolve(wish, mirror, scratch) for stage, wish in wanted.items()}
     urls = {pin.sha256: url for pins in found.values() for pin, url in pins.items()}
     pins = {stage: tuple(sorted(pins)) for stage, pins in found.items()}
     return Chosen(Lock(image, wanted, pins, mirror), "what Debian has today", urls)
+
+
+def known(stage: str, wish: Wanted, *directories: Path) -> list[Lock]:
+    """The locks that have a stage which was asked for just that; of each directory the newest first."""
+    files = [
+        file
+        for directory in directories
+        for file in sorted(directory.glob("*.lock"), key=lambda file: file.stat().st_mtime, reverse=True)
+    ]
+    found = [kept for file in files if (kept := _remembered(file)) is not None]
+    return [kept for kept in found if stage in kept.wanted and not kept.misfit({**kept.wanted, stage: wish})]
+
+
+def _remembered(file: Path) -> Lock | None:
+    """A lock that one can do without: none if it is damaged, or of another version of ours."""
+    try:
+        return lock.read(file, str(file)) if file.is_file() else None
+    except BuildError:
+        return None
 
 
 def _fitting(file: Path, image: str, wanted: Mapping[str, Wanted]) -> Lock:

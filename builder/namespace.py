@@ -1,4 +1,4 @@
-"""Running the tools tree's own mmdebstrap and apt: in a user namespace whose /usr is the tree's.
+"""Running mmdebstrap and apt in a user namespace, most often the tools tree's: its /usr is the tree's then.
 
 Which user a package's script makes first, and what dpkg leaves out, depends on the versions of mmdebstrap and
 apt: Debian 12's and Debian 13's do not make the same root file system of the same packages.

@@ -58,7 +58,7 @@ def build(name: str, options: Options, observer: Observer) -> Result:
         store.locked(lambda: observer.waiting("another build uses the cache")),
     ):
         planned = plan.make(image, options, store.root, observer)
-        searches = searches_for(options, store)
+        searches = searches_for(planned.config, store)
         aside = left_out(image.architecture)
         results, artifacts = resume([*planned.stages, *searches], store, observer, aside)
         observer.waiting(f"copying to {options.out}")
@@ -85,7 +85,7 @@ def look_ahead(name: str, options: Options, observer: Observer) -> list[Outlook]
     image = load.load(ROOT / "images", name)
     store = Store(options.cache.resolve())
     planned = plan.make(image, options, store.root, observer)
-    stages = [*planned.stages, *searches_for(options, store)]
+    stages = [*planned.stages, *searches_for(planned.config, store)]
     return look(stages, store, left_out(image.architecture))
 
 
@@ -104,11 +104,10 @@ def artifacts_of(name: str, out: Path, cache: Path) -> dict[str, Path]:
     return found
 
 
-def searches_for(options: Options, store: Store) -> tuple[SearchStage, GateStage]:
+def searches_for(config: str, store: Store) -> tuple[SearchStage, GateStage]:
     """The last stages: they know who builds, and which secrets are the user's."""
-    text = gateway_config.read(options.config) if options.config else ""
-    secrets = gateway_config.secrets(text) if text else (os.environ.get(TOKEN, "").strip(),)
-    allowed = (plan.BAKED,) if text else ()
+    secrets = gateway_config.secrets(config) if config else (os.environ.get(TOKEN, "").strip(),)
+    allowed = (plan.BAKED,) if config else ()
     known = tuple(secret for secret in secrets if len(secret) >= leaks.LONG)
     who = leaks.who(ROOT, store.root)
     return SearchStage(who), GateStage(who, known, allowed)

@@ -12,6 +12,7 @@ from builder import foreign, gateway_config, locking, namespace, resolve, zeroti
 from builder.engine import Observer
 from builder.errors import BuildError
 from builder.image import Image
+from builder.inputs import identity
 from builder.layout import template_context
 from builder.lock import Lock, Wanted
 from builder.locking import Chosen
@@ -29,6 +30,7 @@ from builder.stages.system import SystemStage
 from builder.stages.tools import ToolsStage
 from builder.stages.twins import TwinsStage
 from builder.stages.zerotier import ZerotierStage
+from builder.store import Store
 from builder.tarfiles import Entry
 
 VERSION = "0.1.0"
@@ -62,6 +64,7 @@ class Plan:
     package: zerotier.Package
     epoch: int
     stages: list[Stage]
+    config: str = ""  # the gateway.yaml that is baked in, checked
 
     @property
     def lock(self) -> Lock:
@@ -70,7 +73,8 @@ class Plan:
 
 
 def make(image: Image, options: Options, cache: Path, observer: Observer) -> Plan:
-    """Choose the packages, and line up the stages."""
+    """Choose the packages, and line up the stages; a mistake in what the user wrote comes first."""
+    config = gateway_config.read(options.config) if options.config else ""
     chosen = chosen_for(image, options, cache, observer)
     observer.note(f"packages: {chosen.source}")
     if why := namespace.why_not():
@@ -78,8 +82,8 @@ def make(image: Image, options: Options, cache: Path, observer: Observer) -> Pla
     pool = pool_for(chosen, options, cache, observer)
     package = zerotier_for(image, chosen, options, cache, pool, observer)
     epoch = options.date if options.date is not None else source_date(image)
-    stages = stages_for(image, package, options.config, epoch, chosen.lock, pool)
-    return Plan(image, chosen, pool, package, epoch, stages)
+    stages = stages_for(image, package, config, epoch, chosen.lock, pool)
+    return Plan(image, chosen, pool, package, epoch, stages, config)
 
 
 def wanted(image: Image) -> dict[str, Wanted]:
@@ -94,18 +98,25 @@ def wanted(image: Image) -> dict[str, Wanted]:
     }
 
 
-def tools_stage(cache: Path, observer: Observer) -> ToolsStage:
-    """The tools tree alone, for what works on images that are there."""
+def tools_stage(store: Store, observer: Observer) -> ToolsStage:
+    """The tools tree alone, for what works on images that are there: a build's, if there was one."""
     wish = tools.wanted(foreign.NATIVE)
-    chosen = locking.choose(
-        "tools",
-        {"tools": wish},
-        file=ROOT / "images" / "tools.lock",
-        remembered=cache / locking.CACHE,
-        mirror="",
-        waiting=observer.waiting,
+
+    def stage(chosen: Chosen) -> ToolsStage:
+        pool = pool_for(chosen, Options(), store.root, observer)
+        return ToolsStage(wish, Debs(pool, chosen.lock.pins["tools"]))
+
+    remembered = store.root / locking.CACHE
+    known = [stage(Chosen(lock, "")) for lock in locking.known("tools", wish, ROOT / "images", remembered)]
+    for one in known:
+        if store.find(one.name, identity(one.name, one.inputs())):
+            return one
+    if known:
+        return known[0]
+    asked = {"tools": wish}
+    return stage(
+        locking.choose("tools", asked, file=None, remembered=remembered, mirror="", waiting=observer.waiting)
     )
-    return ToolsStage(wish, Debs(pool_for(chosen, Options(), cache, observer), chosen.lock.pins["tools"]))
 
 
 def chosen_for(image: Image, options: Options, cache: Path, observer: Observer) -> Chosen:
@@ -127,7 +138,8 @@ def pool_for(chosen: Chosen, options: Options, cache: Path, observer: Observer) 
 
     def places() -> list[str]:
         known = chosen.lock.wanted
-        return resolve.places(known.get("base", known["tools"]), options.mirror)
+        wanted = known.get("base", known["tools"])
+        return resolve.places(wanted, options.mirror, cache / locking.CACHE)
 
     return Pool(options.packages or cache / "packages", chosen.urls, places, observer.waiting)
 
@@ -148,7 +160,7 @@ def zerotier_for(
 
 
 def stages_for(
-    image: Image, package: zerotier.Package, config: Path | None, epoch: int, lock: Lock, pool: Pool
+    image: Image, package: zerotier.Package, config: str, epoch: int, lock: Lock, pool: Pool
 ) -> list[Stage]:
     """The stages of an image, in the order in which they run."""
     context = {
@@ -187,8 +199,6 @@ def source_date(image: Image) -> int:
     return int(datetime.datetime.combine(image.date, datetime.time(), datetime.UTC).timestamp())
 
 
-def baked(config: Path | None) -> dict[str, Entry]:
-    """A configuration to go into the image itself, checked."""
-    if config is None:
-        return {}
-    return {BAKED: Entry(0o600, gateway_config.read(config).encode())}
+def baked(config: str) -> dict[str, Entry]:
+    """A configuration to go into the image itself."""
+    return {BAKED: Entry(0o600, config.encode())} if config else {}

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from builder import load, lock, locking, plan
 from builder.engine import Observer
+from builder.errors import BuildError
 from builder.pipeline import NEEDED, space
 from builder.plan import Options
 from builder.project import ROOT
@@ -17,7 +18,7 @@ def relock(name: str, options: Options, observer: Observer) -> tuple[Path, list[
     image = load.load(ROOT / "images", name)
     store = Store(options.cache.resolve())
     path = options.locks / f"{name}.lock"
-    old = lock.read(path, f"images/{path.name}") if path.is_file() else None
+    old = _old(path, observer)
     with (
         space(NEEDED[image.boot] // 4, store.root),
         store.locked(lambda: observer.waiting("another build uses the cache")),
@@ -26,3 +27,12 @@ def relock(name: str, options: Options, observer: Observer) -> tuple[Path, list[
         planned.pool.provide(planned.lock.every)
         locking.write(path, planned.lock)
     return path, lock.changes(old, planned.lock)
+
+
+def _old(path: Path, observer: Observer) -> lock.Lock | None:
+    """The lock so far, to compare with; a damaged one is no reason not to make another."""
+    try:
+        return lock.read(path, f"images/{path.name}") if path.is_file() else None
+    except BuildError as e:
+        observer.note(f"{e.message}; it is made anew")
+        return None

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 import shlex
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import unquote
@@ -14,6 +15,7 @@ from urllib.parse import unquote
 from builder import debian
 from builder.errors import BuildError
 from builder.lock import Pin, Wanted
+from builder.store import UNFINISHED
 
 # What `apt-get --print-uris` says: 'URL' FILE SIZE SHA256:SUM
 URI = re.compile(r"'(\S+)' (\S+)_(\S+)_(\w+)\.deb \d+ SHA256:([0-9a-f]{64})")
@@ -26,12 +28,12 @@ apt-get -qq --print-uris -o Acquire::ForceHash=sha256 {action} {packages}
 """
 
 
-def resolve(wanted: Wanted, mirror: str) -> dict[Pin, str]:
-    """The packages, and the address of each."""
+def resolve(wanted: Wanted, mirror: str, scratch: Path) -> dict[Pin, str]:
+    """The packages, and the address of each; `scratch` is a directory of the cache, which is swept."""
     # As mmdebstrap will: with an empty status, an upgrade installs what is essential.
     action, more = ("dist-upgrade", ["apt"]) if wanted.system else ("install", [])
     hook = APT.format(action=action, packages=shlex.join([*more, *wanted.packages]))
-    said = _mmdebstrap(wanted, mirror, [f"--customize-hook={hook}"])
+    said = _mmdebstrap(wanted, mirror, scratch, [f"--customize-hook={hook}"])
     places = sorted(set(PLACE.findall(said)), key=len, reverse=True)
     found = {}
     for url, name, version, architecture, sha256 in URI.findall(said):
@@ -43,28 +45,31 @@ def resolve(wanted: Wanted, mirror: str) -> dict[Pin, str]:
     return found
 
 
-def places(wanted: Wanted, mirror: str) -> list[str]:
+def places(wanted: Wanted, mirror: str, scratch: Path) -> list[str]:
     """Addresses below which packages may be: of the mirror, then Debian's own as mmdebstrap knows them."""
-    said = _mmdebstrap(wanted, "", ["--skip=update", '--setup-hook=cat "$1/etc/apt/sources.list"'])
+    said = _mmdebstrap(wanted, "", scratch, ["--skip=update", '--setup-hook=cat "$1/etc/apt/sources.list"'])
     return list(dict.fromkeys([*([mirror] if mirror else []), *SOURCE.findall(said)]))
 
 
-def _mmdebstrap(wanted: Wanted, mirror: str, options: Sequence[str]) -> str:
+def _mmdebstrap(wanted: Wanted, mirror: str, scratch: Path, options: Sequence[str]) -> str:
     lines: list[str] = []
-    debian.mmdebstrap(
-        [
-            "--variant=custom",
-            "--format=null",
-            "--skip=check/qemu",
-            f"--architectures={','.join(wanted.architectures)}",
-            f"--components={','.join(wanted.components)}",
-            *debian.backports(wanted.suite, wanted.packages),
-            *options,
-        ],
-        suite=wanted.suite,
-        target=Path("/dev/null"),
-        mirror=mirror,
-        epoch=0,
-        line=lines.append,
-    )
+    scratch.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=UNFINISHED, dir=scratch, ignore_cleanup_errors=True) as directory:
+        debian.mmdebstrap(
+            [
+                "--variant=custom",
+                "--format=null",
+                "--skip=check/qemu",
+                f"--architectures={','.join(wanted.architectures)}",
+                f"--components={','.join(wanted.components)}",
+                *debian.backports(wanted.suite, wanted.packages),
+                *options,
+            ],
+            suite=wanted.suite,
+            target=Path("/dev/null"),
+            mirror=mirror,
+            epoch=0,
+            line=lines.append,
+            scratch=Path(directory),
+        )
     return "\n".join(lines)

@@ -12,8 +12,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from builder import namespace
 from builder.errors import BuildError
 from builder.inputs import Inputs, difference, distance
+from builder.run import run
 
 KEPT = 3  # artifacts of one stage; older ones go after a build
 UNFINISHED = ".tmp-"
@@ -79,17 +81,17 @@ class Store:
         """A directory to make an artifact in; it takes its final name when the block ends well."""
         final = self.root / stage / id_
         work = self.root / stage / f"{UNFINISHED}{id_}"
-        self._remove(work)
+        self.remove(work)
         work.mkdir(parents=True)
         began = time.monotonic()
         try:
             yield work
             (work / SECONDS).write_text(f"{time.monotonic() - began:.1f}")
             (work / "inputs.json").write_text(json.dumps(inputs, indent=1, sort_keys=True))
-            self._remove(final)
+            self.remove(final)
             work.rename(final)
         except BaseException:
-            self._remove(work)
+            self.remove(work)
             raise
 
     def sizes(self) -> dict[str, int]:
@@ -104,16 +106,10 @@ class Store:
             by_use = sorted(self._artifacts(stage.name), key=lambda p: p.stat().st_mtime, reverse=True)
             for path in by_use[kept:]:
                 if path not in used:
-                    self._remove(path)
+                    self.remove(path)
 
-    def _artifacts(self, stage: str) -> list[Path]:
-        return [p.parent for p in (self.root / stage).glob("[!.]*/inputs.json")]
-
-    def _sweep(self) -> None:
-        for leftover in self.root.glob(f"*/{UNFINISHED}*"):
-            self._remove(leftover)
-
-    def _remove(self, path: Path) -> None:
+    def remove(self, path: Path) -> None:
+        """Have it gone, if it is there."""
         if not path.exists():
             return
         try:
@@ -122,7 +118,17 @@ class Store:
             else:
                 path.unlink()
         except PermissionError as e:
-            raise BuildError(f"{e.filename}: cannot be removed", f"sudo rm -r {path}") from None
+            # A killed mmdebstrap leaves files of its namespace's users; such a namespace can remove them.
+            if namespace.why_not():
+                raise BuildError(f"{e.filename}: cannot be removed", f"sudo rm -r {path}") from None
+            run([*namespace.inside(), "rm", "-r", "-f", path])
+
+    def _artifacts(self, stage: str) -> list[Path]:
+        return [p.parent for p in (self.root / stage).glob("[!.]*/inputs.json")]
+
+    def _sweep(self) -> None:
+        for leftover in self.root.glob(f"*/{UNFINISHED}*"):
+            self.remove(leftover)
 
 
 def _inputs_of(artifact: Path) -> Inputs:

@@ -4,7 +4,8 @@
 
 For root every id is mapped to itself; for others, their own id to 0 and the ranges of /etc/subuid and
 /etc/subgid behind it, as `newuidmap` allows. The host's own binfmt_misc registrations are not touched, and
-the handler is gone with the last process in here. util-linux's unshare cannot do the same for root.
+the handler is gone with the last process in here. When who started it is killed, so is everything in here.
+util-linux's unshare cannot do the same for root.
 """
 
 from __future__ import annotations
@@ -36,6 +37,7 @@ def main() -> int:
     parser.add_argument("command", nargs=argparse.REMAINDER)
     options = parser.parse_args()
     command = options.command[1:] if options.command[:1] == ["--"] else options.command
+    _die_with_parent()
     made_read, made_write = os.pipe()
     mapped_read, mapped_write = os.pipe()
     child = os.fork()
@@ -78,6 +80,7 @@ def _inside(made: int, mapped: int, become: Callable[[], NoReturn]) -> int:
         return 1  # the parent has said why
     os.setgid(0)
     os.setuid(0)
+    _die_with_parent()  # only now: a change of user takes it back, prctl(2)
     first = os.fork()
     if first == 0:
         become()
@@ -87,7 +90,7 @@ def _inside(made: int, mapped: int, become: Callable[[], NoReturn]) -> int:
 
 def _become(handler: str, usr: str, command: list[str]) -> NoReturn:
     """The first process in the namespace: with its end, all others end."""
-    _check(_libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL), "prctl")
+    _die_with_parent()
     _check(_libc.mount(b"none", b"/", None, MS_REC | MS_PRIVATE, None), "mount --make-rprivate /")
     _check(_libc.mount(b"proc", b"/proc", b"proc", 0, None), "mount /proc")
     if handler:
@@ -97,6 +100,10 @@ def _become(handler: str, usr: str, command: list[str]) -> NoReturn:
     if usr:
         _check(_libc.mount(os.fsencode(usr), b"/usr", None, MS_BIND, None), f"mount --bind {usr} /usr")
     os.execvp(command[0], command)
+
+
+def _die_with_parent() -> None:
+    _check(_libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL), "prctl")
 
 
 def _check(status: int, what: str) -> None:

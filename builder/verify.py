@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -22,10 +21,10 @@ from builder.pipeline import NEEDED, left_out, space
 from builder.plan import Options, Plan
 from builder.project import ROOT
 from builder.stages import DISK, ROOT_TAR
-from builder.store import Store
+from builder.store import UNFINISHED, Store
 from builder.tools import Tools
 
-SCRATCH = "verify"  # in the cache: stages that are made for this alone
+SCRATCH = f"verify/{UNFINISHED}stages"  # in the cache: made for this alone, and swept up whoever was killed
 
 
 @dataclass(frozen=True)
@@ -135,8 +134,8 @@ def _stages(cache: Store, anew: bool) -> Iterator[Store]:
         yield cache
         return
     scratch = Store(cache.root / SCRATCH)
-    shutil.rmtree(scratch.root, ignore_errors=True)
+    cache.remove(scratch.root)
     try:
         yield scratch
     finally:
-        shutil.rmtree(scratch.root, ignore_errors=True)
+        cache.remove(scratch.root)

@@ -101,7 +101,7 @@ def debian(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
     """A mirror that has one version of each package, and counts how often it is asked."""
     state = {"version": "1", "asked": "0"}
 
-    def answer(wanted: Wanted, mirror: str) -> dict[Pin, str]:
+    def answer(wanted: Wanted, mirror: str, scratch: Path) -> dict[Pin, str]:
         state["asked"] = str(int(state["asked"]) + 1)
         return {made(name.split("/")[0], state["version"]): f"http://m/{name}" for name in wanted.packages}
 
@@ -166,9 +166,9 @@ echo "'http://one/debian/security/pool/l_2_all.deb' l_2_all.deb 12 SHA256:{OTHER
 """
 
 
-def test_apt_is_asked_for_addresses_and_checksums(fake_tool: FakeTool) -> None:
+def test_apt_is_asked_for_addresses_and_checksums(fake_tool: FakeTool, tmp_path: Path) -> None:
     calls = fake_tool("mmdebstrap", APT)
-    assert resolve.resolve(WANTED["base"], "http://one/debian") == {
+    assert resolve.resolve(WANTED["base"], "http://one/debian", tmp_path) == {
         Pin(
             "a", "amd64", "1:2+b", SUM, "pool/a/a_1:2+b_amd64.deb"
         ): "http://one/debian/pool/a/a_1%3a2%2bb_amd64.deb",
@@ -180,15 +180,15 @@ def test_apt_is_asked_for_addresses_and_checksums(fake_tool: FakeTool) -> None:
     assert said.rstrip().endswith("trixie /dev/null http://one/debian")
 
 
-def test_places_are_the_mirror_and_what_mmdebstrap_knows(fake_tool: FakeTool) -> None:
+def test_places_are_the_mirror_and_what_mmdebstrap_knows(fake_tool: FakeTool, tmp_path: Path) -> None:
     fake_tool(
         "mmdebstrap", "echo 'deb [signed-by=\"/k\"] http://d/debian trixie main'; echo deb http://s x y"
     )
-    assert resolve.places(WANTED["base"], "") == ["http://d/debian", "http://s"]
-    assert resolve.places(WANTED["base"], "http://m") == ["http://m", "http://d/debian", "http://s"]
+    assert resolve.places(WANTED["base"], "", tmp_path) == ["http://d/debian", "http://s"]
+    assert resolve.places(WANTED["base"], "http://m", tmp_path) == ["http://m", "http://d/debian", "http://s"]
 
 
-def test_nothing_found_is_an_error(fake_tool: FakeTool) -> None:
+def test_nothing_found_is_an_error(fake_tool: FakeTool, tmp_path: Path) -> None:
     fake_tool("mmdebstrap", "")
     with pytest.raises(BuildError, match="no packages for mtools"):
-        resolve.resolve(WANTED["tools"], "")
+        resolve.resolve(WANTED["tools"], "", tmp_path)
