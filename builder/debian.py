@@ -38,9 +38,9 @@ def mmdebstrap(
 ) -> None:
     """Run mmdebstrap, with the tar `target` as its result; an empty mirror means Debian's own.
 
-    `architecture` is that of programs which it will run; the twins of foreign ones are the caller's business.
-    `tools` is the tools tree, if its mmdebstrap is wanted and not this machine's. Either runs in a namespace
-    if that can be made, and ends when we are killed. Its temporary tree is in
+    `architecture` is that of programs which it will run; the twins of foreign ones are the caller's
+    business. `tools` is the tools tree, if its mmdebstrap is wanted and not this machine's. Where there
+    can be namespaces, either runs in one, and ends when we are killed. Its temporary tree is in
     `scratch`, or beside the target.
     """
     entered = not namespace.why_not()
