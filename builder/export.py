@@ -71,7 +71,7 @@ class Result:
 def tools(cache: Path, observer: Observer) -> Iterator[Tools]:
     """Debian 13's tools of the cache, made if they are not there."""
     store = Store(cache.resolve())
-    with store.locked(lambda: observer.waiting("another build uses the cache")):
+    with store.locked(lambda: observer.note("waiting: another build uses the cache")):
         _, artifacts = resume([tools_stage(store, observer)], store, observer)
         yield Tools(artifacts["tools"] / "tree", 0)
 

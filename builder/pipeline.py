@@ -55,7 +55,7 @@ def build(name: str, options: Options, observer: Observer) -> Result:
     store = Store(options.cache.resolve())
     with (
         space(NEEDED[image.boot], store.root, options.out),
-        store.locked(lambda: observer.waiting("another build uses the cache")),
+        store.locked(lambda: observer.note("waiting: another build uses the cache")),
     ):
         planned = plan.make(image, options, store.root, observer)
         searches = searches_for(planned.config, store)

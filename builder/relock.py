@@ -21,7 +21,7 @@ def relock(name: str, options: Options, observer: Observer) -> tuple[Path, list[
     old = _old(path, observer)
     with (
         space(NEEDED[image.boot] // 4, store.root),
-        store.locked(lambda: observer.waiting("another build uses the cache")),
+        store.locked(lambda: observer.note("waiting: another build uses the cache")),
     ):
         planned = plan.make(image, options, store.root, observer)
         planned.pool.provide(planned.lock.every)

@@ -67,7 +67,7 @@ def verify(file: Path, manifest: Path | None, options: Options, anew: bool, obse
     cache = Store(options.cache.resolve())
     with (
         space(NEEDED[image.boot], cache.root),
-        cache.locked(lambda: observer.waiting("another build uses the cache")),
+        cache.locked(lambda: observer.note("waiting: another build uses the cache")),
         _stages(cache, anew) as store,
     ):
         planned = plan.make(image, options, cache.root, observer)

@@ -110,40 +110,35 @@ class Elsewhere:
         return AWAY if self.switched else self.scratch
 
     def prepare(self, disk: Disk, kept: Iterable[str] = ()) -> None:
-        """The repository, with the lock of that image; its packages, and finished stages that are kept."""
-        manifest = manifest_of(disk)
+        """The repository, and what there is of that image."""
         copy_repository(self.repository)
+        (self.scratch / "sitecustomize.py").write_text(SHUFFLE)
+        if self.switched:
+            for name in (self.condition.place + "/.venv", "python", "etc", "out"):
+                (self.scratch / name).mkdir()
+            for name, line in LINES.items():
+                (self.scratch / "etc" / name).write_text(f"{Path('/etc', name).read_text()}{line}\n")
+            self.scratch.chmod(0o755)
+            hand_over(self.out, *self.repository.rglob("*"))
+        else:
+            (self.repository / ".venv").symlink_to(ROOT / ".venv")
+        self.add(disk, kept)
+
+    def add(self, disk: Disk, kept: Iterable[str]) -> None:
+        """An image's lock and its packages, and finished stages that are kept."""
+        manifest = manifest_of(disk)
         (self.repository / "images" / f"{disk.name}.lock").write_text(json.dumps(manifest["lock"]))
-        bring_packages(manifest["lock"], self.cache)
+        bring_packages(manifest["lock"], self.cache, own=self.switched)
         for stage in kept:
             if stage in manifest["stages"]:
                 place = Path(stage) / manifest["stages"][stage]
-                shutil.copytree(
-                    ROOT / ".cache" / place, self.cache / place, symlinks=True, copy_function=link
-                )
-        (self.scratch / "sitecustomize.py").write_text(SHUFFLE)
-        if self.switched:
-            self._hand_over()
-        else:
-            (self.repository / ".venv").symlink_to(ROOT / ".venv")
-
-    def _hand_over(self) -> None:
-        """What the ordinary user has to own; finished stages are linked, so their files stay root's."""
-        (self.repository / ".venv").mkdir()
-        (self.scratch / "python").mkdir()
-        (self.scratch / "etc").mkdir()
-        for name, line in LINES.items():
-            (self.scratch / "etc" / name).write_text(f"{Path('/etc', name).read_text()}{line}\n")
-        self.scratch.chmod(0o755)
-        for path in list((self.cache / "packages").iterdir()):
-            content = path.read_bytes()  # a link would be handed over where it comes from, too
-            path.unlink()
-            path.write_bytes(content)
-            os.chown(path, ID, ID)
-        for tree in (self.scratch, self.cache, *(p for p in self.cache.rglob("*") if p.is_dir())):
-            os.chown(tree, ID, ID)
-        for path in self.repository.rglob("*"):
-            os.chown(path, ID, ID, follow_symlinks=False)
+                if not (self.cache / place).exists():
+                    shutil.copytree(
+                        ROOT / ".cache" / place, self.cache / place, symlinks=True, copy_function=link
+                    )
+        if self.switched:  # files of finished stages are linked, and stay root's
+            directories = [path for path in self.cache.rglob("*") if path.is_dir() and not path.is_symlink()]
+            hand_over(self.cache, *directories, *(self.cache / "packages").iterdir())
 
     def run(self, *words: str, shuffled: bool = True) -> subprocess.CompletedProcess[str]:
         """A verb of build.py; it gets --cache, and --out where there is one."""
@@ -213,12 +208,20 @@ def copy_repository(target: Path) -> None:
         os.utime(path, (0, 0), follow_symlinks=False)
 
 
-def bring_packages(lock: dict[str, Any], cache: Path) -> None:
-    """The lock's packages and no others."""
+def bring_packages(lock: dict[str, Any], cache: Path, own: bool) -> None:
+    """The lock's packages and no others; copies, if somebody else is to own them."""
     sums = {line.split()[3] for lines in lock["packages"].values() for line in lines}
-    (cache / "packages").mkdir(parents=True)
+    (cache / "packages").mkdir(parents=True, exist_ok=True)
     for sha256 in {*sums, lock["zerotier"]["sha256"]}:
-        link(ROOT / ".cache/packages" / f"{sha256}.deb", cache / "packages" / f"{sha256}.deb")
+        source, target = (where / "packages" / f"{sha256}.deb" for where in (ROOT / ".cache", cache))
+        if not target.exists():
+            (shutil.copy2 if own else link)(source, target)
+
+
+def hand_over(*paths: Path) -> None:
+    """To the ordinary user."""
+    for path in paths:
+        os.chown(path, ID, ID, follow_symlinks=False)
 
 
 def link(source: str | Path, target: str | Path) -> None:
