@@ -49,6 +49,7 @@ def test_what_is_written_is_read(tmp_path: Path) -> None:
         ({"packages": {"base": [f"../x amd64 1.0 {SUM} p"], "tools": []}}, "is damaged"),
         ({"packages": {"base": ["nano amd64 1.0 xyz p"], "tools": []}}, "is damaged"),
         ({"wanted": None}, "is damaged"),
+        ({"zerotier": {"version": "1", "sha256": "../../x", "key": ""}}, "is damaged"),
     ],
 )
 def test_a_damaged_lock_is_one_clear_error(tmp_path: Path, change: dict[str, Any], words: str) -> None:
@@ -148,6 +149,14 @@ def test_a_lock_for_something_else_is_said(tmp_path: Path, debian: dict[str, str
     locking.write(tmp_path / "vps.lock", replace(LOCK, image="rpi"))
     with pytest.raises(BuildError, match=r"images/vps\.lock is for rpi"):
         choose(tmp_path)
+
+
+def test_a_damaged_memory_is_no_reason_to_stop(tmp_path: Path, debian: dict[str, str]) -> None:
+    choose(tmp_path)
+    (kept,) = (tmp_path / "locks").iterdir()
+    kept.write_text("{")
+    assert choose(tmp_path).source == "what Debian has today"
+    assert debian["asked"] == "4"  # for two stages each time
 
 
 def test_what_is_remembered_is_for_the_same_wish_only(tmp_path: Path, debian: dict[str, str]) -> None:

@@ -1,9 +1,12 @@
 import os
+import shutil
 import threading
 from pathlib import Path
 
 import pytest
 
+from builder import namespace
+from builder.errors import BuildError
 from builder.inputs import LISTED, Inputs, difference, identity, tree_inputs
 from builder.store import KEPT, Store
 
@@ -40,6 +43,25 @@ def test_leftovers_of_a_killed_build_are_swept_up(tmp_path: Path) -> None:
     make_tree(tmp_path, {"base/.tmp-1/half": "written", "disk/.tmp-2/disk.img": "half"})
     with Store(tmp_path).locked(lambda: None):
         assert [p for p in tmp_path.rglob("*") if p.name.startswith(".tmp")] == []
+
+
+def test_what_only_a_namespace_can_remove_is_removed_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A killed build of an ordinary user leaves files that are not his."""
+    make_tree(tmp_path, {"base/.tmp-1/half": "written"})
+
+    def refuse(path: Path) -> None:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(shutil, "rmtree", refuse)
+    monkeypatch.setattr(namespace, "why_not", lambda: "no namespaces here")
+    with pytest.raises(BuildError, match=r"cannot be removed"), Store(tmp_path).locked(lambda: None):
+        pass
+    monkeypatch.setattr(namespace, "why_not", lambda: "")
+    monkeypatch.setattr(namespace, "inside", lambda: ["env", "--"])
+    with Store(tmp_path).locked(lambda: None):
+        assert list((tmp_path / "base").iterdir()) == []
 
 
 def test_a_second_build_waits_and_says_so(tmp_path: Path) -> None:
