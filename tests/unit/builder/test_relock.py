@@ -1,16 +1,20 @@
 """`lock`: what it makes of an old one, whom it waits for, and when the new one appears."""
 
+import errno
+import os
 import threading
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from builder import lock, locking, pipeline, plan, relock
+from builder import foreign, lock, locking, pipeline, plan, relock
 from builder.errors import BuildError
+from builder.inputs import identity
 from builder.lock import Lock, Pin, Wanted
 from builder.plan import Options
 from builder.pool import Pool
+from builder.stages import tools
 from builder.store import Store
 
 from .conftest import make_deb, pin
@@ -84,6 +88,17 @@ def test_without_its_packages_there_is_no_new_lock(options: Options, monkeypatch
     assert [path.name for path in options.locks.iterdir()] == [f"{IMAGE}.lock"]
 
 
+def test_a_full_disk_is_one_clear_error(options: Options, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(path: Path, _: bytes) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", str(path))
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(BuildError, match=r"cache/packages/\.tmp-\w+: no room") as e:
+        renewed(options)
+    assert "--cache" in e.value.hint
+    assert not options.locks.exists()
+
+
 def test_it_waits_for_a_build_and_says_so(options: Options) -> None:
     seen, done = Seen(), threading.Event()
 
@@ -104,8 +119,8 @@ def test_it_waits_for_a_build_and_says_so(options: Options) -> None:
 
 def test_what_is_known_of_a_stage_is_found_in_locks_of_any_image(tmp_path: Path, debian: Pin) -> None:
     """The locks that are committed before those that are remembered, and no damaged one."""
-    tools = Wanted("trixie", ("amd64",), ("mtools",))
-    fits = Lock("vps", {**WANTED, "tools": tools}, {"base": (debian,), "tools": (debian,)})
+    wish = Wanted("trixie", ("amd64",), ("mtools",))
+    fits = Lock("vps", {**WANTED, "tools": wish}, {"base": (debian,), "tools": (debian,)})
     other = replace(fits, wanted={**WANTED, "tools": Wanted("trixie", ("amd64",), ("fdisk",))})
     for name, made in {
         "images/vps.lock": fits,
@@ -115,5 +130,23 @@ def test_what_is_known_of_a_stage_is_found_in_locks_of_any_image(tmp_path: Path,
     }.items():
         locking.write(tmp_path / name, made)
     (tmp_path / "locks/damaged.lock").write_text("{")
-    found = locking.known("tools", tools, tmp_path / "images", tmp_path / "locks", tmp_path / "none")
+    found = locking.known("tools", wish, tmp_path / "images", tmp_path / "locks", tmp_path / "none")
     assert [one.image for one in found] == ["vps", "a"]
+
+
+def test_a_tools_tree_that_is_there_goes_before_a_newer_lock(
+    tmp_path: Path, debian: Pin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody is asked, whatever there is: a tree, or a lock to make it from."""
+    monkeypatch.setattr(plan, "ROOT", tmp_path)
+    store, wish = Store(tmp_path / "cache"), tools.wanted(foreign.NATIVE)
+    for number, version in enumerate(("1", "2")):
+        kept = store.root / f"locks/{number}.lock"
+        locking.write(kept, Lock("i", {"tools": wish}, {"tools": (replace(debian, version=version),)}))
+        os.utime(kept, (number, number))
+    newest = plan.tools_stage(store, Seen())
+    assert [one.version for one in newest.debs.pins] == ["2"]
+    older = replace(newest, debs=replace(newest.debs, pins=(replace(debian, version="1"),)))
+    with store.making("tools", identity("tools", older.inputs()), older.inputs()):
+        pass
+    assert plan.tools_stage(store, Seen()).debs.pins == older.debs.pins
