@@ -75,12 +75,14 @@ class Plan:
 def make(image: Image, options: Options, cache: Path, observer: Observer) -> Plan:
     """Choose the packages, and line up the stages; a mistake in what the user wrote comes first."""
     config = gateway_config.read(options.config) if options.config else ""
+    named = zerotier.from_file(options.zerotier, image.architecture) if options.zerotier else None
     chosen = chosen_for(image, options, cache, observer)
     observer.note(f"packages: {chosen.source}")
     if why := namespace.why_not():
         observer.note(f"the tools tree cannot be entered, other machines may make other bytes: {why}")
     pool = pool_for(chosen, options, cache, observer)
-    package = zerotier_for(image, chosen, options, cache, pool, observer)
+    package = named or zerotier_for(image, chosen, cache, pool, observer)
+    keep(package, chosen, pool, observer)
     epoch = options.date if options.date is not None else source_date(image)
     stages = stages_for(image, package, config, epoch, chosen.lock, pool)
     return Plan(image, chosen, pool, package, epoch, stages, config)
@@ -145,18 +147,21 @@ def pool_for(chosen: Chosen, options: Options, cache: Path, observer: Observer) 
 
 
 def zerotier_for(
-    image: Image, chosen: Chosen, options: Options, cache: Path, pool: Pool, observer: Observer
+    image: Image, chosen: Chosen, cache: Path, pool: Pool, observer: Observer
 ) -> zerotier.Package:
-    """ZeroTier's package, kept in the cache of packages; a file that is named goes before the lock."""
+    """ZeroTier's package, where none is named."""
     observer.waiting("ZeroTier's package")
+    downloads, pin = cache / "download", chosen.lock.zerotier
+    return zerotier.obtain(image.suite, image.architecture, downloads, pool, pin)
+
+
+def keep(package: zerotier.Package, chosen: Chosen, pool: Pool, observer: Observer) -> None:
+    """ZeroTier's package goes to the others in the cache; one that was named goes before the lock's."""
     pin = chosen.lock.zerotier
-    suite, architecture, downloads = image.suite, image.architecture, cache / "download"
-    package = zerotier.obtain(options.zerotier, suite, architecture, downloads, pool, pin)
     if pin and package.sha256 != pin.sha256:
-        observer.note(f"ZeroTier: {options.zerotier} instead of the locked {pin.version}")
+        observer.note(f"ZeroTier: {package.path} instead of the locked {pin.version}")
     if not pool.path(package.sha256).is_file():
         pool.add(package.path.read_bytes(), package.sha256, str(package.path))
-    return package
 
 
 def stages_for(

@@ -54,16 +54,13 @@ class Package:
 
 
 def obtain(
-    deb: Path | None,
     suite: str,
     architecture: str,
     downloads: Path,
     pool: Pool,
     pin: ZerotierPin | None = None,
 ) -> Package:
-    """The package of --zerotier, else the one of the lock, else the newest one of ZeroTier's repository."""
-    if deb is not None:
-        return from_file(deb, architecture)
+    """The package of the lock, else the newest one of ZeroTier's repository."""
     repository = aptrepo.Repository(REPOSITORY.format(suite=suite), suite, KEY, FINGERPRINT)
     if pin is not None:
         return _pinned(pin, repository, architecture, downloads, pool)

@@ -248,7 +248,7 @@ def test_a_repository_without_the_package(site: Site, tmp_path: Path) -> None:
 )
 def test_a_package_from_a_file(tmp_path: Path, architecture: str, version: str, stand_in: bool) -> None:
     deb = make_deb(tmp_path / "z.deb", version=version, architecture=architecture)
-    package = zerotier.obtain(deb, "trixie", "amd64", tmp_path / "none", Pool(tmp_path))
+    package = zerotier.from_file(deb, "amd64")
     assert (package.version, package.source, package.stand_in) == (version, "file", stand_in)
     assert package.files == {}
 
@@ -265,7 +265,7 @@ def test_a_file_that_is_not_it(tmp_path: Path) -> None:
     }
     for path, message in cases.items():
         with pytest.raises(BuildError, match=message) as e:
-            zerotier.obtain(path, "trixie", "amd64", tmp_path, Pool(tmp_path))
+            zerotier.from_file(path, "amd64")
         assert str(path) in e.value.message
 
 
@@ -280,16 +280,16 @@ def test_a_locked_version_is_taken_though_there_is_a_newer_one(
     pool = Pool(tmp_path / "pool")
     first = zerotier.from_repository(site.repository, "amd64", tmp_path / "d", sha256(old))
     assert (first.version, first.pin.version, first.pin.sha256) == ("1.2", "1.2", sha256(old))
-    again = zerotier.obtain(None, "trixie", "amd64", tmp_path / "d", pool, first.pin)
+    again = zerotier.obtain("trixie", "amd64", tmp_path / "d", pool, first.pin)
     assert (again.version, again.files, again.pin) == (first.version, first.files, first.pin)
     shutil.rmtree(site.root)
-    from_cache = zerotier.obtain(None, "trixie", "amd64", tmp_path / "none", pool, first.pin)
+    from_cache = zerotier.obtain("trixie", "amd64", tmp_path / "none", pool, first.pin)
     assert (from_cache.path, from_cache.files) == (pool.path(sha256(old)), first.files)
 
 
 def test_a_locked_file_that_is_gone(tmp_path: Path) -> None:
     with pytest.raises(BuildError, match="was a file, and is not in the cache") as e:
-        zerotier.obtain(None, "trixie", "amd64", tmp_path, Pool(tmp_path), ZerotierPin("1.2", "ab"))
+        zerotier.obtain("trixie", "amd64", tmp_path, Pool(tmp_path), ZerotierPin("1.2", "ab"))
     assert "--zerotier" in e.value.hint
 
 
