@@ -70,11 +70,11 @@ def why_not_own(architecture: str) -> str:
     return ""
 
 
-def inside(architecture: str, usr: Path | None = None) -> list[str]:
+def inside(architecture: str, usr: Path | None = None, memory: Path | None = None) -> list[str]:
     """What to put before a command so that it can run that architecture's programs in a root with twins."""
     magic, mask = MAGIC[architecture]
     handler = f":ztgate-{architecture}:M::{magic}:{mask}:{AT}/handler:P"
-    return namespace.inside(usr, handler)
+    return namespace.inside(usr, handler, memory)
 
 
 def bring(twins: Path) -> str:

@@ -53,7 +53,7 @@ def choose(
 
 def fresh(image: str, wanted: Mapping[str, Wanted], mirror: str, scratch: Path) -> Chosen:
     """What the mirror has now."""
-    found = {stage: resolve.resolve(wish, mirror, scratch) for stage, wish in wanted.items()}
+    found = resolve.resolve(wanted, mirror, scratch)
     urls = {pin.sha256: url for pins in found.values() for pin, url in pins.items()}
     pins = {stage: tuple(sorted(pins)) for stage, pins in found.items()}
     return Chosen(Lock(image, wanted, pins, mirror), "what Debian has today", urls)

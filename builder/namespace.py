@@ -13,11 +13,12 @@ from pathlib import Path
 from builder.run import CommandError, run
 
 
-def inside(usr: Path | None = None, handler: str = "") -> list[str]:
-    """What to put before a command: `usr` in the place of /usr, and a handler of binfmt_misc."""
+def inside(usr: Path | None = None, handler: str = "", memory: Path | None = None) -> list[str]:
+    """What to put before a command: `usr` in the place of /usr, a handler of binfmt_misc, a tmpfs."""
     argv = [sys.executable, "-I", str(Path(__file__).with_name("userns.py"))]
     argv += ["--usr", str(usr)] if usr else []
     argv += ["--handler", handler] if handler else []
+    argv += ["--memory", str(memory)] if memory else []
     return [*argv, "--"]
 
 

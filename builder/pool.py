@@ -6,7 +6,7 @@ import hashlib
 import os
 import tarfile
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -108,15 +108,20 @@ class Pool:
         os.utime(path)
         return path
 
+    def sound(self, pin: Pin) -> Path:
+        """A package that is here, as it has to be."""
+        deb = self.checked(pin.sha256)
+        if deb is None:
+            gone = f"{self.path(pin.sha256)} was damaged ({pin.short}), and is gone"
+            raise BuildError(gone, "run it again: it is fetched anew")
+        return deb
+
     def repository(self, pins: Iterable[Pin], suite: str, target: Path) -> Path:
         """A tar of what apt takes for a mirror, with these packages and no others."""
         stanzas = []
         with tarfile.open(target, "w") as tar:
             for pin in sorted(pins):
-                deb = self.checked(pin.sha256)
-                if deb is None:
-                    gone = f"{self.path(pin.sha256)} was damaged ({pin.short}), and is gone"
-                    raise BuildError(gone, "run it again: it is fetched anew")
+                deb = self.sound(pin)
                 fields = run(["dpkg-deb", "--field", deb]).rstrip()
                 size = deb.stat().st_size
                 stanzas.append(f"{fields}\nFilename: ./{deb.name}\nSize: {size}\nSHA256: {pin.sha256}\n")
@@ -151,6 +156,10 @@ class Debs:
     def provide(self) -> None:
         """Have them here."""
         self.pool.provide(self.pins)
+
+    def files(self) -> Iterator[Path]:
+        """Each of them, in an order that is always the same."""
+        return (self.pool.sound(pin) for pin in sorted(self.pins))
 
     def repository(self, suite: str, target: Path) -> Path:
         """As a mirror, in a tar."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 import shlex
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -21,20 +21,50 @@ from builder.store import UNFINISHED
 URI = re.compile(r"'(\S+)' (\S+)_(\S+)_(\w+)\.deb \d+ SHA256:([0-9a-f]{64})")
 PLACE = re.compile(r"ztgate-place (\S+)")
 SOURCE = re.compile(r"deb (?:\[[^]]*\] )?(\S+) ")
-APT = """\
+START = """\
 export APT_CONFIG="$MMDEBSTRAP_APT_CONFIG"
 apt-get indextargets --format 'ztgate-place $(REPO_URI)' 'Created-By: Packages'
-apt-get -qq --print-uris -o Acquire::ForceHash=sha256 {action} {packages}
+"""
+WISH = "ztgate-wish"
+APT = f"""\
+echo {WISH}
+apt-get -qq --print-uris -o Acquire::ForceHash=sha256 {{action}} {{packages}}
 """
 
 
-def resolve(wanted: Wanted, mirror: str, scratch: Path) -> dict[Pin, str]:
-    """The packages, and the address of each; `scratch` is a directory of the cache, which is swept."""
+def resolve(wanted: Mapping[str, Wanted], mirror: str, scratch: Path) -> dict[str, dict[Pin, str]]:
+    """By stage, the packages and the address of each; `scratch` is a directory of the cache, which is swept.
+
+    The mirror's lists are fetched and read once for all stages that need the same.
+    """
+    alike: dict[tuple[object, ...], list[str]] = {}
+    for stage, wish in wanted.items():
+        lists = (
+            wish.suite,
+            wish.architectures,
+            wish.components,
+            *debian.backports(wish.suite, wish.packages),
+        )
+        alike.setdefault(lists, []).append(stage)
+    found: dict[str, dict[Pin, str]] = {}
+    for stages in alike.values():
+        first = wanted[stages[0]]
+        hook = START + "".join(_question(wanted[stage]) for stage in stages)
+        said = _mmdebstrap(first, mirror, scratch, [f"--customize-hook={hook}"])
+        places, *answers = re.split(rf"^{WISH}$", said, flags=re.MULTILINE)  # it shows the hook, too
+        for stage, answer in zip(stages, answers, strict=True):
+            found[stage] = _answered(wanted[stage], places, answer)
+    return {stage: found[stage] for stage in wanted}
+
+
+def _question(wish: Wanted) -> str:
     # As mmdebstrap will: with an empty status, an upgrade installs what is essential.
-    action, more = ("dist-upgrade", ["apt"]) if wanted.system else ("install", [])
-    hook = APT.format(action=action, packages=shlex.join([*more, *wanted.packages]))
-    said = _mmdebstrap(wanted, mirror, scratch, [f"--customize-hook={hook}"])
-    places = sorted(set(PLACE.findall(said)), key=len, reverse=True)
+    action, more = ("dist-upgrade", ["apt"]) if wish.system else ("install", [])
+    return APT.format(action=action, packages=shlex.join([*more, *wish.packages]))
+
+
+def _answered(wanted: Wanted, lists: str, said: str) -> dict[Pin, str]:
+    places = sorted(set(PLACE.findall(lists)), key=len, reverse=True)
     found = {}
     for url, name, version, architecture, sha256 in URI.findall(said):
         place = next((place for place in places if url.startswith(place)), "")

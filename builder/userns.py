@@ -34,6 +34,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="userns.py", description=__doc__)
     parser.add_argument("--handler", default="", help="a line for binfmt_misc's register")
     parser.add_argument("--usr", default="", help="a directory that is to be /usr")
+    parser.add_argument("--memory", default="", help="a directory that is to be in memory, if that can be")
     parser.add_argument("command", nargs=argparse.REMAINDER)
     options = parser.parse_args()
     command = options.command[1:] if options.command[:1] == ["--"] else options.command
@@ -44,7 +45,7 @@ def main() -> int:
     if child == 0:
         os.close(made_read)
         os.close(mapped_write)
-        return _inside(made_write, mapped_read, lambda: _become(options.handler, options.usr, command))
+        return _inside(made_write, mapped_read, lambda: _become(options, command))
     os.close(made_write)
     if os.read(made_read, 1):
         _map(child)
@@ -88,17 +89,20 @@ def _inside(made: int, mapped: int, become: Callable[[], NoReturn]) -> int:
     return os.waitstatus_to_exitcode(os.waitpid(first, 0)[1])
 
 
-def _become(handler: str, usr: str, command: list[str]) -> NoReturn:
+def _become(options: argparse.Namespace, command: list[str]) -> NoReturn:
     """The first process in the namespace: with its end, all others end."""
     _die_with_parent()
     _check(_libc.mount(b"none", b"/", None, MS_REC | MS_PRIVATE, None), "mount --make-rprivate /")
     _check(_libc.mount(b"proc", b"/proc", b"proc", 0, None), "mount /proc")
-    if handler:
+    if options.memory:  # it is for speed: a kernel that forbids it does without
+        _libc.mount(b"tmpfs", os.fsencode(options.memory), b"tmpfs", 0, b"mode=0755")
+    if options.handler:
         at = str(BINFMT).encode()
         _check(_libc.mount(b"binfmt_misc", at, b"binfmt_misc", 0, None), "mount binfmt_misc")
-        (BINFMT / "register").write_text(handler)
-    if usr:
-        _check(_libc.mount(os.fsencode(usr), b"/usr", None, MS_BIND, None), f"mount --bind {usr} /usr")
+        (BINFMT / "register").write_text(options.handler)
+    if options.usr:
+        usr = os.fsencode(options.usr)
+        _check(_libc.mount(usr, b"/usr", None, MS_BIND, None), f"mount --bind {options.usr} /usr")
     os.execvp(command[0], command)
 
 

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
-from builder import debian
 from builder.foreign import NATIVE
 from builder.inputs import Inputs, source_inputs
 from builder.lock import Wanted
@@ -43,7 +41,7 @@ def wanted(grub: str) -> Wanted:
 
 @dataclass(frozen=True)
 class ToolsStage:
-    """mmdebstrap --variant=extract: downloaded and unpacked, nothing configured, nothing run."""
+    """dpkg-deb --extract: unpacked, nothing configured, nothing run."""
 
     wanted: Wanted
     debs: Debs
@@ -55,38 +53,18 @@ class ToolsStage:
         return {
             **self.wanted.inputs(),
             "Debian's packages": self.debs.inputs(),
-            **source_inputs(["stages/tools.py", "debian.py"]),
+            **source_inputs(["stages/tools.py"]),
         }
 
     def verify(self) -> None:
-        """Only mmdebstrap is needed of the host, and the packages."""
-        debian.verify()
+        """The packages; dpkg-deb is wherever mmdebstrap is."""
         self.debs.provide()
 
     def run(self, work: Work) -> None:
         """Unpack as ourselves: no owner and no device node matters here."""
-        tar, tree, packages = work.out / "tree.tar", work.out / "tree", work.out / "packages.tar"
-        options = [
-            "--variant=extract",
-            f"--architectures={','.join(self.wanted.architectures)}",
-            f"--include={','.join(self.wanted.packages)}",
-            "--skip=output/dev",
-            *debian.locked(self.debs.repository(SUITE, packages)),
-        ]
-        debian.mmdebstrap(options, suite=SUITE, target=tar, mirror="", epoch=0, line=work.line)
-        packages.unlink()
+        tree = work.out / "tree"
         tree.mkdir()
-        unpack: list[str | Path] = [
-            "tar",
-            "-x",
-            "-f",
-            tar,
-            "-C",
-            tree,
-            "--no-same-owner",
-            "--delay-directory-restore",
-            "-p",
-        ]
-        run([*unpack, *(f"--exclude={left}" for left in ("./.packages", "./.sources", "./dev", "./etc/apt"))])
+        for deb in self.debs.files():
+            work.line(f"unpacking {deb.name}")
+            run(["dpkg-deb", "--extract", deb, tree])
         run(["chmod", "-R", "u+rwX", tree])
-        tar.unlink()

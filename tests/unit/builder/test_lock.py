@@ -102,9 +102,12 @@ def debian(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
     """A mirror that has one version of each package, and counts how often it is asked."""
     state = {"version": "1", "asked": "0"}
 
-    def answer(wanted: Wanted, mirror: str, scratch: Path) -> dict[Pin, str]:
+    def answer(wanted: dict[str, Wanted], mirror: str, scratch: Path) -> dict[str, dict[Pin, str]]:
         state["asked"] = str(int(state["asked"]) + 1)
-        return {made(name.split("/")[0], state["version"]): f"http://m/{name}" for name in wanted.packages}
+        return {
+            stage: {made(name.split("/")[0], state["version"]): f"http://m/{name}" for name in wish.packages}
+            for stage, wish in wanted.items()
+        }
 
     monkeypatch.setattr(resolve, "resolve", answer)
     return state
@@ -122,7 +125,7 @@ def test_without_a_lock_debian_is_asked_once_and_with_fresh_again(
     assert first.urls == {SUM: "http://m/mtools"}
     debian["version"] = "2"
     kept = choose(tmp_path)
-    assert (versions(kept), debian["asked"]) == ({"1"}, "2")
+    assert (versions(kept), debian["asked"]) == ({"1"}, "1")
     assert "an earlier build, 0 days old" in kept.source
     assert versions(choose(tmp_path, fresh=True)) == {"2"}
     assert versions(choose(tmp_path)) == {"2"}  # and that is what is remembered
@@ -156,7 +159,7 @@ def test_a_damaged_memory_is_no_reason_to_stop(tmp_path: Path, debian: dict[str,
     (kept,) = (tmp_path / "locks").iterdir()
     kept.write_text("{")
     assert choose(tmp_path).source == "what Debian has today"
-    assert debian["asked"] == "4"  # for two stages each time
+    assert debian["asked"] == "2"
 
 
 def test_what_is_remembered_is_for_the_same_wish_only(tmp_path: Path, debian: dict[str, str]) -> None:
@@ -164,12 +167,13 @@ def test_what_is_remembered_is_for_the_same_wish_only(tmp_path: Path, debian: di
     os.utime(next((tmp_path / "locks").iterdir()), (time.time() - 3 * 86400,) * 2)
     assert "3 days old" in choose(tmp_path).source
     choose(tmp_path, {"base": WANTED["base"]})
-    assert debian["asked"] == "3"
+    assert debian["asked"] == "2"
 
 
 APT = f"""
 echo ztgate-place http://one/debian/
 echo ztgate-place http://one/debian/security
+echo ztgate-wish
 echo "'http://one/debian/pool/a/a_1%3a2%2bb_amd64.deb' a_1%3a2+b_amd64.deb 12 SHA256:{SUM}"
 echo "'http://one/debian/security/pool/l_2_all.deb' l_2_all.deb 12 SHA256:{OTHER}"
 """
@@ -177,7 +181,8 @@ echo "'http://one/debian/security/pool/l_2_all.deb' l_2_all.deb 12 SHA256:{OTHER
 
 def test_apt_is_asked_for_addresses_and_checksums(fake_tool: FakeTool, tmp_path: Path) -> None:
     calls = fake_tool("mmdebstrap", APT)
-    assert resolve.resolve(WANTED["base"], "http://one/debian", tmp_path) == {
+    found = resolve.resolve({"base": WANTED["base"]}, "http://one/debian", tmp_path)
+    assert found["base"] == {
         Pin(
             "a", "amd64", "1:2+b", SUM, "pool/a/a_1:2+b_amd64.deb"
         ): "http://one/debian/pool/a/a_1%3a2%2bb_amd64.deb",
@@ -189,6 +194,16 @@ def test_apt_is_asked_for_addresses_and_checksums(fake_tool: FakeTool, tmp_path:
     assert said.rstrip().endswith("trixie /dev/null http://one/debian")
 
 
+def test_stages_that_need_the_same_lists_are_asked_about_together(
+    fake_tool: FakeTool, tmp_path: Path
+) -> None:
+    calls = fake_tool("mmdebstrap", f"{APT}\n{APT.replace('a_1', 'b_1').replace('ztgate-place', '#')}")
+    plain = replace(WANTED["tools"], packages=("b",))
+    found = resolve.resolve({"one": WANTED["tools"], "two": plain}, "", tmp_path)
+    assert [[pin.name for pin in pins] for pins in found.values()] == [["a", "l"], ["b", "l"]]
+    assert calls.read_text().count("trixie /dev/null") == 1
+
+
 def test_places_are_the_mirror_and_what_mmdebstrap_knows(fake_tool: FakeTool, tmp_path: Path) -> None:
     fake_tool(
         "mmdebstrap", "echo 'deb [signed-by=\"/k\"] http://d/debian trixie main'; echo deb http://s x y"
@@ -198,6 +213,6 @@ def test_places_are_the_mirror_and_what_mmdebstrap_knows(fake_tool: FakeTool, tm
 
 
 def test_nothing_found_is_an_error(fake_tool: FakeTool, tmp_path: Path) -> None:
-    fake_tool("mmdebstrap", "")
+    fake_tool("mmdebstrap", "echo ztgate-wish")
     with pytest.raises(BuildError, match="no packages for mtools"):
-        resolve.resolve(WANTED["tools"], "", tmp_path)
+        resolve.resolve({"tools": WANTED["tools"]}, "", tmp_path)
