@@ -1,6 +1,6 @@
 .DEFAULT_GOAL := help
 TESTS := ./build.py run python -m tests $(if $(ZEROTIER),--zerotier $(ZEROTIER))
-.PHONY: help setup demo check test unit image netns qemu soak clean
+.PHONY: help setup demo check test unit image netns qemu soak bench clean
 
 help:   ## show this list
 	@sed -n 's/^\([a-z]*\):.*##/  make \1\t/p' $(MAKEFILE_LIST) | expand -t 15
@@ -19,5 +19,7 @@ unit image netns qemu:  ## (also by their own names) one tier of the tests
 	$(TESTS) $@
 soak:   ## what takes long and seldom finds anything: more boots, ten builds of each image
 	$(TESTS) --soak
+bench:  ## measure builds side by side with mkosi, debos and vmdb2 (RUNS=3 for medians; an hour or so each)
+	./build.py bench $(if $(RUNS),--runs $(RUNS)) $(if $(MIRROR),--mirror $(MIRROR))
 clean:  ## remove what was built, and the cache
 	rm -rf out .cache

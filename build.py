@@ -110,6 +110,32 @@ def run_demo(options: argparse.Namespace) -> int:
         raise BuildError(e.message, e.hint) from None
 
 
+def bench_arguments(parser: argparse.ArgumentParser) -> None:
+    """What the lab's benchmark wants to know."""
+    from lab.bench import run
+
+    run.arguments(parser)
+
+
+def run_bench(options: argparse.Namespace) -> None:
+    """The lab's benchmark, on the packages of one image."""
+    from builder import load
+    from lab.bench import run
+    from lab.errors import LabError
+    from lab.standin import deb
+
+    try:
+        if options.docs:
+            run.document()
+            return
+        host.ensure([host.BUILD, host.BENCH], say)
+        image = load.load(ROOT / "images", "vps-amd64")
+        (ROOT / "out").mkdir(exist_ok=True)
+        run.main(options, image.name, image.suite, image.packages, deb.build(ROOT / "out"))
+    except LabError as e:
+        raise BuildError(e.message, e.hint) from None
+
+
 VERBS = (
     list_images.VERB,
     describe.VERB,
@@ -128,9 +154,12 @@ VERBS = (
     verify.VERB,
     client.VERB,
     setup.VERB,
-    # The lab is no business of the builder's, so its two verbs are here.
+    # The lab is no business of the builder's, so its three verbs are here.
     Verb("standin", "build the lab's stand-in for ZeroTier and print its path", build_standin),
     Verb("demo", "boot the gateway in a virtual internet and show that it routes", run_demo),
+    Verb(
+        "bench", "measure builds side by side with Debian's other image builders", run_bench, bench_arguments
+    ),
     completion.VERB,
     man.VERB,
     run_program.VERB,

@@ -29,7 +29,7 @@ class Need:
         return which(self.tool) is None
 
 
-SETUP, BUILD, CONFIGURE, DEMO, TEST = "setup", "build", "configure", "demo", "test"
+SETUP, BUILD, CONFIGURE, DEMO, TEST, BENCH = "setup", "build", "configure", "demo", "test", "bench"
 MINISIGN, OPENSSH = "signatures of minisign's", "signatures of OpenSSH's"
 MAKING = (BUILD, DEMO, TEST)
 PLAYING = (DEMO, TEST)
@@ -56,7 +56,7 @@ NEEDS = (
     Need("dnsmasq", "dnsmasq-base", "its DHCP, DNS and router advertisements", PLAYING),
     Need("knotd", "knot", "its root name servers", PLAYING, "knot.service"),
     Need("kdig", "knot-dnsutils", "asks them, and the gateway's resolver", PLAYING),
-    Need("curl", "curl", "asks its web servers", PLAYING),
+    Need("curl", "curl", "asks its web servers", (*PLAYING, BENCH)),
     Need("ping", "iputils-ping", "asks from outside", PLAYING),
     Need("ssh", "openssh-client", "looks into the gateway", PLAYING),
     Need("ssh-keygen", "openssh-client", "signs what is exported", (OPENSSH, TEST)),
@@ -76,6 +76,12 @@ NEEDS = (
     Need("shellcheck", "shellcheck", "checks shell scripts", (TEST,)),
     Need("gpg", "gpg", "signs a repository of its own", (TEST,)),
     Need("systemd-analyze", "systemd", "judges how a unit is closed in", (TEST,)),
+    Need("mkosi", "mkosi", "is measured beside ztgate", (BENCH,)),
+    Need("debos", "debos", "is measured beside ztgate", (BENCH,)),
+    Need("vmdb2", "vmdb2", "is measured beside ztgate", (BENCH,)),
+    Need("debootstrap", "debootstrap", "is what these call", (BENCH,)),
+    Need("systemd-nspawn", "systemd-container", "is what these call", (BENCH,)),
+    Need("losetup", "mount", "is what these call", (BENCH,)),
     # Ubuntu has it as a snap only; there the tests take Playwright's own, see tests/browser.py.
     *([Need("chromium", "chromium", "looks at the gateway's page", (TEST,))] if DEBIAN else []),
 )

@@ -32,6 +32,7 @@ SEAMS = {
     "builder/userns.py",  # a program of its own: it becomes what it is given
     "firstboot/ztgate/run.py",
     "lab/process.py",
+    "lab/bench/measure.py",  # a program of its own: it measures what it starts
     "lab/standin/zerotier_one_standin/run.py",
     "lab/machine.py",  # names types and exceptions only
     "lab/enrolment.py",  # names a type and an exception only
