@@ -8,15 +8,17 @@ import tarfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import quote, unquote, urlsplit
+
+from debian.debfile import DebFile
 
 from builder.download import Unreachable, download
 from builder.errors import BuildError
 from builder.inputs import file_digest
 from builder.lock import Pin
-from builder.run import run
 from builder.tarfiles import Entry, append
 
 AT_ONCE = 4  # downloads
@@ -122,7 +124,7 @@ class Pool:
         with tarfile.open(target, "w") as tar:
             for pin in sorted(pins):
                 deb = self.sound(pin)
-                fields = run(["dpkg-deb", "--field", deb]).rstrip()
+                fields = control(deb)
                 size = deb.stat().st_size
                 stanzas.append(f"{fields}\nFilename: ./{deb.name}\nSize: {size}\nSHA256: {pin.sha256}\n")
                 member = tarfile.TarInfo(deb.name)  # of root, whoever has fetched it
@@ -164,6 +166,15 @@ class Debs:
     def repository(self, suite: str, target: Path) -> Path:
         """As a mirror, in a tar."""
         return self.pool.repository(self.pins, suite, target)
+
+
+def control(deb: Path) -> str:
+    """A package's own description. 200 processes of dpkg-deb's would take a second."""
+    with closing(DebFile(deb)) as file:
+        text = file.control.get_content("control", encoding="utf-8")
+    if not isinstance(text, str):
+        raise BuildError(f"{deb}: no description in it")
+    return text.rstrip()
 
 
 def _content(url: str) -> bytes:
