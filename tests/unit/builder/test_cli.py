@@ -141,6 +141,7 @@ def test_the_needs_are_known_by_verb() -> None:
             host.OPENSSH,
             host.DEMO,
             host.TEST,
+            host.BENCH,
         }
     assert "mtools" in {need.package for need in host.NEEDS if host.CONFIGURE in need.verbs}
 
