@@ -28,6 +28,7 @@ from builder.verbs import (
     man,
     preauthorize,
     run_program,
+    schema,
     setup,
     shell,
     size,
@@ -153,6 +154,7 @@ VERBS = (
     flash.VERB,
     verify.VERB,
     client.VERB,
+    schema.VERB,
     setup.VERB,
     # The lab is no business of the builder's, so its three verbs are here.
     Verb("standin", "build the lab's stand-in for ZeroTier and print its path", build_standin),

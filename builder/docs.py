@@ -1,4 +1,4 @@
-"""Writes docs/configuration.md from the JSON Schema of gateway.yaml, and docs/clouds/ from builder/targets/.
+"""Writes docs/configuration.md, docs/schema/ and docs/clouds/ from the schemas and builder/targets/.
 
 ./build.py run python -m builder.docs
 """
@@ -7,11 +7,12 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from builder import targets
+from builder import schema, targets
 from builder.formats import FORMATS
 from builder.project import ROOT
 
-SCHEMA = ROOT / "firstboot" / "gateway.schema.json"
+SCHEMA = schema.GATEWAY
+SCHEMAS = ROOT / "docs" / "schema"
 PAGE = ROOT / "docs" / "configuration.md"
 
 CLOUDS = ROOT / "docs" / "clouds"
@@ -28,12 +29,12 @@ Only `network` is required; with ZeroTier Central add `controller.token`. Unknow
 """
 
 
-def render(schema: Schema) -> str:
+def render(given: Schema) -> str:
     """The page, as Markdown."""
-    parts = [HEAD.format(description=schema["description"])]
-    plain = {key: part for key, part in schema["properties"].items() if part["type"] != "object"}
-    parts += [_entry(key, part, key in schema["required"]) for key, part in plain.items()]
-    for section, part in schema["properties"].items():
+    parts = [HEAD.format(description=given["description"])]
+    plain = {key: part for key, part in given["properties"].items() if part["type"] != "object"}
+    parts += [_entry(key, part, key in given["required"]) for key, part in plain.items()]
+    for section, part in given["properties"].items():
         if part["type"] == "object":
             parts.append(f"## {section}\n\n{part['description']}\n")
             parts += [_entry(f"{section}.{key}", below, False) for key, below in part["properties"].items()]
@@ -131,6 +132,7 @@ def main() -> None:
     """Write the pages."""
     PAGE.parent.mkdir(exist_ok=True)
     PAGE.write_text(render(json.loads(SCHEMA.read_text())))
+    schema.write(SCHEMAS, schema.SCHEMAS)
     CLOUDS.mkdir(exist_ok=True)
     for name in targets.names():
         (CLOUDS / f"{name}.md").write_text(cloud(targets.load(name)))

@@ -4,19 +4,42 @@
 from __future__ import annotations
 
 import datetime
+import re
 from dataclasses import dataclass, field
 from typing import Any
 
 MIB = 1 << 20
+BIOS = ("grub", "amd64")  # boot and architecture of what starts without UEFI, too
 FORMATS = ("raw", "raw.zst", "raw.xz", "raw.gz", "qcow2", "vmdk", "vhd", "vhdx")  # formats.py makes them
 
 
-def setting(help: str, default: Any = None, choices: tuple[str, ...] = ()) -> Any:
-    """A key of a definition: what it means, its default, and which values it may have."""
+@dataclass(frozen=True)
+class Form:
+    """What a text has to look like, and how to say that it does not."""
+
+    pattern: str
+    problem: str
+
+    def fits(self, text: str) -> bool:
+        """Whether it is all of the text."""
+        return re.fullmatch(self.pattern, text) is not None
+
+
+SIZE = Form("auto|[1-9][0-9]*[MG]", "is not like 64M or 2G or auto")
+# Debian Policy 5.6.1, and a suite
+PACKAGE = Form("[a-z0-9][a-z0-9+.-]+(/[a-z]+-backports)?", "is no name of a Debian package")
+HOSTNAME = Form("[a-z0-9][a-z0-9-]*", "is not lower-case letters, digits and hyphens")
+
+
+def setting(help: str, default: Any = None, choices: tuple[str, ...] = (), form: Form | None = None) -> Any:
+    """A key of a definition: what it means, its default, and which values it may have.
+
+    load.py checks these, and schema.py tells editors of them. A list's choices and form are its items'.
+    """
     extra: dict[str, Any] = {}
     if isinstance(default, tuple | str | int | datetime.date):
         extra["default"] = default
-    return field(metadata={"help": help, "choices": choices}, **extra)
+    return field(metadata={"help": help, "choices": choices, "form": form}, **extra)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,7 +48,7 @@ class Partition:
 
     name: str = setting("its name in the partition table")
     type: str = setting("what it is for", choices=("bios-boot", "firmware", "root"))
-    size: str = setting("64M, 2G, or auto: what is in it and a quarter more, for a root")
+    size: str = setting("64M, 2G, or auto: what is in it and a quarter more, for a root", form=SIZE)
     label: str = setting("label of its file system", "")
     mount: str = setting("where it is mounted", "")
 
@@ -44,11 +67,11 @@ class Image:
     architecture: str = setting("Debian's name of it", choices=("amd64", "arm64"))
     suite: str = setting("Debian's release")
     date: datetime.date = setting("no file in the image is newer; $SOURCE_DATE_EPOCH overrides it")
-    hostname: str = setting("its name until cloud-init or gateway.yaml gives another")
+    hostname: str = setting("its name until cloud-init or gateway.yaml gives another", form=HOSTNAME)
     boot: str = setting("how it boots", choices=("grub", "raspberry-pi"))
     components: tuple[str, ...] = setting("parts of Debian that packages may come from", ("main",))
     packages: tuple[str, ...] = setting(
-        "Debian packages, without their recommendations; NAME/SUITE for backports"
+        "Debian packages, without their recommendations; NAME/SUITE for backports", form=PACKAGE
     )
     overlays: tuple[str, ...] = setting("trees of overlays/ laid over the root, later ones win")
     remove: tuple[str, ...] = setting("paths (globs) that packages bring and no gateway needs", ())
@@ -63,6 +86,11 @@ class Image:
     def partition(self, type_: str) -> Partition:
         """The partition of a type; load.py has checked that there is exactly one."""
         return next(p for p in self.partitions if p.type == type_)
+
+
+def wanted(boot: str, architecture: str) -> dict[str, int]:
+    """How many partitions of each type a disk has: GRUB's second half has no other place without UEFI."""
+    return {"bios-boot": int((boot, architecture) == BIOS), "firmware": 1, "root": 1}
 
 
 def size_in_bytes(text: str) -> int | None:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import datetime
 import difflib
-import re
 import typing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -13,16 +13,14 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import yaml
 
 from builder.errors import BuildError, nearest
-from builder.image import Image
+from builder.image import Form, Image, wanted
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
+EXTENDS = "extends"
 # Lists of these keys add up along `extends`; everything else replaces.
 ADDING = ("packages", "remove")
-SIZE = re.compile(r"auto|[1-9][0-9]*[MG]")
-PACKAGE = re.compile(r"[a-z0-9][a-z0-9+.-]+(/[a-z]+-backports)?")  # Debian Policy 5.6.1, and a suite
-NAME = re.compile(r"[a-z0-9][a-z0-9-]*")
 Record = TypeVar("Record", bound="DataclassInstance")
 
 
@@ -61,7 +59,7 @@ def _extended(path: Path, seen: tuple[Path, ...]) -> tuple[dict[str, Any], tuple
     if not path.is_file():
         raise BuildError(f"images/{seen[-1].name}: extends: there is no images/{path.name}")
     data = _read(path)
-    parent = data.pop("extends", None)
+    parent = data.pop(EXTENDS, None)
     if parent is None:
         return data, (*seen, path)
     base, seen = _extended(path.parent / str(parent), (*seen, path))
@@ -87,6 +85,7 @@ def record(kind: type[Record], data: Any, file: str, at: str) -> Record:
         if name in data:
             values[name] = _value(hints[name], data[name], file, f"{at}{name}")
             _choice(values[name], spec.metadata["choices"], file, f"{at}{name}")
+            _form(values[name], spec.metadata["form"], file, f"{at}{name}")
         elif spec.default is dataclasses.MISSING:
             raise BuildError(f"{file}: {at}{name}: missing; it says {spec.metadata['help']}")
     return kind(**values)
@@ -100,6 +99,9 @@ def _value(hint: Any, value: Any, file: str, at: str) -> Any:
         return tuple(_value(inner, item, file, f"{at}[{i}]") for i, item in enumerate(value))
     if dataclasses.is_dataclass(hint) and isinstance(hint, type):
         return record(hint, value, file, f"{at}.")
+    if hint is datetime.date and isinstance(value, str):  # in quotes, as editors may put it
+        with contextlib.suppress(ValueError):
+            value = datetime.date.fromisoformat(value)
     if type(value) is not hint:
         kinds = {str: "a text", datetime.date: "a date (2026-11-01)"}
         raise BuildError(f"{file}: {at}: {kinds.get(hint, hint.__name__)} is needed, not {value!r}")
@@ -113,24 +115,25 @@ def _choice(value: Any, choices: tuple[str, ...], file: str, at: str) -> None:
             raise BuildError(f"{file}: {at}: {item!r} is none of {', '.join(choices)}; nearest: {near[0]}")
 
 
+def _form(value: Any, form: Form | None, file: str, at: str) -> None:
+    items = (
+        [(f"{at}[{i}]", item) for i, item in enumerate(value)] if isinstance(value, tuple) else [(at, value)]
+    )
+    for where, item in items:
+        if form and not form.fits(item):
+            raise BuildError(f"{file}: {where}: {item!r} {form.problem}")
+
+
 def _check(image: Image, file: str) -> None:
-    """What the types cannot say."""
-    for i, package in enumerate(image.packages):
-        if not PACKAGE.fullmatch(package):
-            raise BuildError(f"{file}: packages[{i}]: {package!r} is no name of a Debian package")
-    if not NAME.fullmatch(image.hostname):
-        raise BuildError(f"{file}: hostname: {image.hostname!r}: lower-case letters, digits and hyphens")
+    """What one key alone cannot say."""
     for i, part in enumerate(image.partitions):
-        if not SIZE.fullmatch(part.size):
-            raise BuildError(f"{file}: partitions[{i}].size: {part.size!r} is not like 64M or 2G or auto")
         if part.size == "auto" and part.type != "root":
             raise BuildError(f"{file}: partitions[{i}].size: only a root's size can be auto")
     kinds = [p.type for p in image.partitions]
-    bios = int(image.boot == "grub" and image.architecture == "amd64")
-    for kind, wanted in {"bios-boot": bios, "firmware": 1, "root": 1}.items():
-        if kinds.count(kind) != wanted:
+    for kind, count in wanted(image.boot, image.architecture).items():
+        if kinds.count(kind) != count:
             raise BuildError(
-                f"{file}: partitions: {'one' if wanted else 'none'} of type {kind} is needed, "
+                f"{file}: partitions: {'one' if count else 'none'} of type {kind} is needed, "
                 f"not {kinds.count(kind)}"
             )
     if kinds[-1] != "root":

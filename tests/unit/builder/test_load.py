@@ -1,3 +1,4 @@
+import datetime
 import textwrap
 from pathlib import Path
 
@@ -53,42 +54,47 @@ def test_extends_adds_packages_and_replaces_the_rest(tmp_path: Path) -> None:
     assert load.names(directory) == ["vps"]
 
 
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        (("hostname: gate", "hostnam: gate"), "images/vps.yaml: hostnam: no such key; nearest: hostname"),
-        (("hostname: gate", ""), "images/vps.yaml: hostname: missing"),
-        (("hostname: gate", "hostname: Big_Name"), "hostname: 'Big_Name': lower-case"),
-        (
-            ("2026-01-02", "yesterday"),
-            "images/vps.yaml: date: a date (2026-11-01) is needed, not 'yesterday'",
-        ),
-        (("packages: [systemd-sysv]", "packages: systemd"), "packages: a list is needed, not "),
-        (("[systemd-sysv]", "['rm -rf']"), "packages[0]: 'rm -rf' is no name of a Debian package"),
-        (("[systemd-sysv]", "[3]"), "packages[0]: a text is needed, not 3"),
-        (
-            ("size: 64M", "size: 64MB"),
-            "images/vps.yaml: partitions[1].size: '64MB' is not like 64M or 2G or auto",
-        ),
-        (("size: 64M", "size: auto"), "partitions[1].size: only a root's size can be auto"),
-        (("size: 64M, ", ""), "images/vps.yaml: partitions[1].size: missing"),
-        (("type: firmware", "type: esp"), "partitions[1].type: 'esp' is none of bios-boot, firmware, root"),
-        (("label: ZTGATE", "lable: ZTGATE"), "partitions[1].lable: no such key; nearest: label"),
-        (("type: bios-boot", "type: root"), "partitions: one of type bios-boot is needed, not 0"),
-        (("boot: grub", "boot: grup"), "boot: 'grup' is none of grub, raspberry-pi; nearest: grub"),
-        (
-            ("extends: base.yaml", "extends: bse.yaml"),
-            "images/vps.yaml: extends: there is no images/bse.yaml",
-        ),
-        (("extends: base.yaml", "extends: vps.yaml"), "images/vps.yaml: extends itself"),
-        (("boot: grub", "boot: [grub"), "images/vps.yaml: no valid YAML"),
-    ],
-)
+MISTAKES = [
+    (("hostname: gate", "hostnam: gate"), "images/vps.yaml: hostnam: no such key; nearest: hostname"),
+    (("hostname: gate", ""), "images/vps.yaml: hostname: missing"),
+    (("hostname: gate", "hostname: Big_Name"), "hostname: 'Big_Name' is not lower-case"),
+    (
+        ("2026-01-02", "yesterday"),
+        "images/vps.yaml: date: a date (2026-11-01) is needed, not 'yesterday'",
+    ),
+    (("packages: [systemd-sysv]", "packages: systemd"), "packages: a list is needed, not "),
+    (("[systemd-sysv]", "['rm -rf']"), "packages[0]: 'rm -rf' is no name of a Debian package"),
+    (("[systemd-sysv]", "[3]"), "packages[0]: a text is needed, not 3"),
+    (
+        ("size: 64M", "size: 64MB"),
+        "images/vps.yaml: partitions[1].size: '64MB' is not like 64M or 2G or auto",
+    ),
+    (("size: 64M", "size: auto"), "partitions[1].size: only a root's size can be auto"),
+    (("size: 64M, ", ""), "images/vps.yaml: partitions[1].size: missing"),
+    (("type: firmware", "type: esp"), "partitions[1].type: 'esp' is none of bios-boot, firmware, root"),
+    (("label: ZTGATE", "lable: ZTGATE"), "partitions[1].lable: no such key; nearest: label"),
+    (("type: bios-boot", "type: root"), "partitions: one of type bios-boot is needed, not 0"),
+    (("boot: grub", "boot: grup"), "boot: 'grup' is none of grub, raspberry-pi; nearest: grub"),
+    (
+        ("extends: base.yaml", "extends: bse.yaml"),
+        "images/vps.yaml: extends: there is no images/bse.yaml",
+    ),
+    (("extends: base.yaml", "extends: vps.yaml"), "images/vps.yaml: extends itself"),
+    (("boot: grub", "boot: [grub"), "images/vps.yaml: no valid YAML"),
+]
+
+
+@pytest.mark.parametrize(("change", "message"), MISTAKES)
 def test_errors_name_the_file_and_the_key(tmp_path: Path, change: tuple[str, str], message: str) -> None:
     directory = images(tmp_path, VPS.replace(*change), BASE.replace(*change))
     with pytest.raises(BuildError) as e:
         load.load(directory, "vps")
     assert message in e.value.message
+
+
+def test_a_date_in_quotes(tmp_path: Path) -> None:
+    directory = images(tmp_path, base=BASE.replace("2026-01-02", "'2026-01-02'"))
+    assert load.load(directory, "vps").date == datetime.date(2026, 1, 2)
 
 
 def test_an_unknown_image_names_the_nearest(tmp_path: Path) -> None:
