@@ -7,7 +7,8 @@ import os
 import signal
 import sys
 
-from builder import host, venv
+from builder import commandline, host, statuses, venv
+from builder.commandline import Misuse
 from builder.errors import BuildError
 from builder.project import ROOT, say
 from builder.run import TOKEN
@@ -31,21 +32,20 @@ from builder.verbs import (
     schema,
     setup,
     shell,
+    show,
     size,
     verify,
     why,
 )
 
-STATUSES = "exit status: 0 done, 1 an error that was named, 2 a wrong command line, 130 stopped by ^C."
-
 
 def main(argv: list[str]) -> int:
     """One command line to an exit status; the only place where errors are printed."""
-    options = parse(argv)
     for number in (signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) is not signal.SIG_IGN:  # nohup
             signal.signal(number, lambda n, _: sys.exit(128 + n))  # an exception: everything is tidied up
     try:
+        options = parse(argv)
         if not venv.inside(ROOT):
             host.ensure_venv_module(say)
             venv.enter(ROOT, venv.ensure(ROOT, say), argv)
@@ -54,16 +54,24 @@ def main(argv: list[str]) -> int:
         return int(options.verb.run(options) or 0)
     except BrokenPipeError:  # `./build.py list | head -1`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
+        return statuses.FAILED
     except (BuildError, OSError) as problem:
         e = problem if isinstance(problem, BuildError) else from_system(problem)
-        if getattr(options, "json", False):
-            print(json.dumps({"ok": False, "error": e.message, "hint": e.hint}))
+        for_machines(argv, e.message, e.hint)
         print(f"error: {e.message}" + (f"\nhint:  {e.hint}" if e.hint else ""), file=sys.stderr)
-        return 1
-    except KeyboardInterrupt as e:  # with a text if that is not so
-        say(str(e) or "stopped; nothing half-written is left")
-        return 130
+        return statuses.MISUSED if isinstance(e, Misuse) else statuses.FAILED
+    except KeyboardInterrupt as stop:
+        text = str(stop) or "stopped; nothing half-written is left"  # with a text if that is not so
+        for_machines(argv, text, "")
+        say(text)
+        return statuses.STOPPED
+
+
+def for_machines(argv: list[str], error: str, hint: str) -> None:
+    """With --json there is one object on stdout however it ended; a wrong command line has no options."""
+    with_json = [verb.name for verb in VERBS if verb.json]
+    if argv[:1] and argv[0] in with_json and "--json" in argv:
+        print(json.dumps({"ok": False, "error": error, "hint": hint}))
 
 
 def from_system(error: OSError) -> BuildError:
@@ -74,29 +82,18 @@ def from_system(error: OSError) -> BuildError:
 def parse(argv: list[str]) -> argparse.Namespace:
     """The command line; what comes after `demo` is the lab's to read."""
     own, lab = (argv[:1], argv[1:]) if argv[:1] == ["demo"] else (argv, [])
-    top = parser()
-    options = top.parse_args(own)
-    options.arguments, options.parser = lab, top
+    options = commandline.parse(own, VERBS, __doc__)
+    options.arguments = lab
     return options
 
 
-def parser() -> argparse.ArgumentParser:
-    """The command line."""
-    top = argparse.ArgumentParser(prog="./build.py", description=__doc__, epilog=STATUSES)
-    verbs = top.add_subparsers(required=True, metavar="VERB")
-    for verb in VERBS:
-        sub = verbs.add_parser(verb.name, help=verb.help, description=verb.help)
-        sub.set_defaults(verb=verb)
-        verb.arguments(sub)
-    return top
-
-
-def build_standin(_: argparse.Namespace) -> None:
+def build_standin(options: argparse.Namespace) -> None:
     """The lab's package."""
     from lab.standin import deb
 
     (ROOT / "out").mkdir(exist_ok=True)
-    print(deb.build(ROOT / "out"))
+    path = str(deb.build(ROOT / "out"))
+    show(options, {"path": path}, path)
 
 
 def run_demo(options: argparse.Namespace) -> int:
@@ -157,7 +154,7 @@ VERBS = (
     schema.VERB,
     setup.VERB,
     # The lab is no business of the builder's, so its three verbs are here.
-    Verb("standin", "build the lab's stand-in for ZeroTier and print its path", build_standin),
+    Verb("standin", "build the lab's stand-in for ZeroTier", build_standin, json="its path"),
     Verb("demo", "boot the gateway in a virtual internet and show that it routes", run_demo),
     Verb(
         "bench", "measure builds side by side with Debian's other image builders", run_bench, bench_arguments

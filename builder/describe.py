@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 from builder.image import Image, Partition
 
@@ -17,6 +18,11 @@ def text(image: Image) -> str:
         lines.append(f"{field.name} ({field.metadata['help']})")
         lines += [f"    {item}" for item in _items(value)]
     return "\n".join(lines)
+
+
+def plain(image: Image) -> dict[str, Any]:
+    """The same for machines."""
+    return {**dataclasses.asdict(image), "date": image.date.isoformat()}
 
 
 def _items(value: object) -> list[str]:

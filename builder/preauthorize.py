@@ -25,8 +25,8 @@ GLOBAL = IPv6Network("2000::/3")
 Say = Callable[[str], None]
 
 
-def image(file: Path, config: Path, deb: Path | None, downloads: Path, say: Say) -> None:
-    """Put an identity and a gateway.yaml without token on an image or a disk, and register the node."""
+def image(file: Path, config: Path, deb: Path | None, downloads: Path, say: Say) -> str:
+    """Put an identity and a gateway.yaml without token on an image or a disk, and register that node."""
     text, order = _order(config)
     offset = gateway_config.firmware_offset(file)
     identity = (gateway_config.get(file, offset, IDENTITY) or "").strip()
@@ -36,6 +36,7 @@ def image(file: Path, config: Path, deb: Path | None, downloads: Path, say: Say)
     registrar.register_node(order, say, dry_run=True)
     gateway_config.write(file, offset, {IDENTITY: identity, gateway_config.NAME: text})
     _registered(order, say)
+    return order.node
 
 
 def node(name: str, prefix: str | None, config: Path, say: Say) -> None:

@@ -4,7 +4,8 @@ A verb imports what needs third-party modules inside its function: before .venv 
 """
 
 import argparse
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,10 +26,22 @@ def cache(parser: argparse.ArgumentParser) -> None:
 
 @dataclass(frozen=True)
 class Verb:
-    """A word after ./build.py. token: it reads $ZTGATE_TOKEN, which is kept from the others."""
+    """A word after ./build.py.
+
+    token: it reads $ZTGATE_TOKEN, which is kept from the others. json: what it prints with --json.
+    """
 
     name: str
     help: str
     run: Callable[[argparse.Namespace], int | None]
     arguments: Callable[[argparse.ArgumentParser], None] = nothing
     token: bool = False
+    json: str = ""
+
+
+def show(options: argparse.Namespace, data: Mapping[str, object], text: str, ok: bool = True) -> None:
+    """A result on stdout: one JSON object for machines, a text for people."""
+    if options.json:
+        print(json.dumps({"ok": ok, **data}))
+    elif text:
+        print(text)

@@ -64,7 +64,6 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="show each tool's command line and output",
     )
-    add("--json", action="store_true", help="the result on stdout, for machines")
 
 
 def run(options: argparse.Namespace) -> None:
@@ -79,4 +78,4 @@ def run(options: argparse.Namespace) -> None:
     print(report.as_json(result) if options.json else report.as_text(result))
 
 
-VERB = Verb("build", "build an image", run, arguments, token=True)
+VERB = Verb("build", "build an image", run, arguments, token=True, json="the image and its stages")

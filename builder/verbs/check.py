@@ -2,12 +2,11 @@
 
 import argparse
 import dataclasses
-import json
 from typing import TYPE_CHECKING
 
 from builder import host
 from builder.project import ROOT, say
-from builder.verbs import Verb, cache
+from builder.verbs import Verb, cache, show
 
 if TYPE_CHECKING:
     from builder.fitness import Verdict
@@ -20,7 +19,6 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     add("image", metavar="IMAGE", help="what was built, or a raw image file")
     add("--target", required=True, metavar="T", help="where it is to run; an unknown name prints the list")
     cache(parser)
-    add("--json", action="store_true", help="the verdicts on stdout, for machines")
 
 
 def run(options: argparse.Namespace) -> int:
@@ -35,17 +33,14 @@ def run(options: argparse.Namespace) -> int:
         facts = fitness.look(contents.open_image(image, tools))
     verdicts = fitness.judge(target, facts)
     fits = not any(v.problem for v in verdicts)
-    if options.json:
-        print(json.dumps(_plain(target, verdicts, fits)))
-    else:
-        print("\n".join(_lines(target, verdicts, fits)))
+    show(options, _plain(target, verdicts), "\n".join(_lines(target, verdicts, fits)), fits)
     return 0 if fits else 1
 
 
-def _plain(target: "Target", verdicts: "list[Verdict]", fits: bool) -> dict[str, object]:
+def _plain(target: "Target", verdicts: "list[Verdict]") -> dict[str, object]:
     needs = [{**_data(v.need), "problem": v.problem} for v in verdicts]
     limits = [_data(limit) for limit in target.limits]
-    return {"ok": fits, "target": target.name, "format": target.format, "needs": needs, "limits": limits}
+    return {"target": target.name, "format": target.format, "needs": needs, "limits": limits}
 
 
 def _data(row: "Need | Limit") -> dict[str, object]:
@@ -76,4 +71,5 @@ def _source(row: "Need | Limit") -> str:
     return f"{row.confidence}: {row.source}" + (f", {seen}" if seen else "")
 
 
-VERB = Verb("check", "whether an image fits a cloud or board, and what that will not give", run, arguments)
+HELP = "whether an image fits a cloud or board, and what that will not give"
+VERB = Verb("check", HELP, run, arguments, json="the verdicts")

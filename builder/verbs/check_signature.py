@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 
 from builder.project import say
-from builder.verbs import Verb
+from builder.verbs import Verb, show
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -20,7 +20,9 @@ def run(options: argparse.Namespace) -> None:
     from builder import signature
 
     kind = signature.verify(options.file, options.key)
+    show(options, {"file": str(options.file), "signed": kind}, "")
     say(f"{options.file}: as it was signed ({kind})")
 
 
-VERB = Verb("check-signature", "whether an exported file is the one that a key signed", run, arguments)
+HELP = "whether an exported file is the one that a key signed"
+VERB = Verb("check-signature", HELP, run, arguments, json="the kind of signature")

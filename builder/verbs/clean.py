@@ -1,11 +1,10 @@
 """`clean`: how large the cache is, and what of it is thrown away."""
 
 import argparse
-import json
 
 from builder.errors import BuildError
 from builder.project import say
-from builder.verbs import Verb, cache
+from builder.verbs import Verb, cache, show
 
 MIB = 1 << 20
 
@@ -20,7 +19,6 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         help="keep N artifacts of each stage, those used last; without it nothing goes",
     )
     cache(parser)
-    add("--json", action="store_true", help="for machines")
 
 
 def run(options: argparse.Namespace) -> None:
@@ -38,11 +36,10 @@ def run(options: argparse.Namespace) -> None:
             store.prune(set(), options.keep)
         say(f"{(before - sum(store.sizes().values())) // MIB} MiB are free again")
     sizes = store.sizes()
-    if options.json:
-        print(json.dumps(sizes))
-        return
-    for name, size in [*sizes.items(), ("together", sum(sizes.values()))]:
-        print(f"{name:10} {size / MIB:8.1f} MiB")
+    rows = [*sizes.items(), ("together", sum(sizes.values()))]
+    lines = [f"{name:10} {size / MIB:8.1f} MiB" for name, size in rows]
+    show(options, {"bytes": sizes}, "\n".join(lines))
 
 
-VERB = Verb("clean", "how large the cache is; with --keep, throw the oldest away", run, arguments)
+HELP = "how large the cache is; with --keep, throw the oldest away"
+VERB = Verb("clean", HELP, run, arguments, json="the sizes, in bytes,")

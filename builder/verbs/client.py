@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 
 from builder.project import say
-from builder.verbs import Verb
+from builder.verbs import Verb, show
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -19,10 +19,10 @@ def run(options: argparse.Namespace) -> None:
     """Write them and name them."""
     from builder import kit
 
-    for path in kit.write(options.config, options.out):
-        print(path)
+    files = [str(path) for path in kit.write(options.config, options.out)]
+    show(options, {"files": files}, "\n".join(files))
     say(f"{options.out / kit.README} says which file is for whom; none of them holds a secret")
 
 
 HELP = "write what members need to go out through the gateway: a script or steps for each kind of device"
-VERB = Verb("client", HELP, run, arguments)
+VERB = Verb("client", HELP, run, arguments, json="the files")

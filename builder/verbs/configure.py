@@ -2,13 +2,12 @@
 
 import argparse
 import dataclasses
-import json
 from pathlib import Path
 
 from builder import host
 from builder.errors import BuildError
 from builder.project import say
-from builder.verbs import Verb
+from builder.verbs import Verb, show
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -30,20 +29,20 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         help="where a batch goes (default: IMAGE-gateways, beside the image)",
     )
     add("--force", action="store_true", help="images of a batch replace those that exist")
-    add("--json", action="store_true", help="the receipts of a batch on stdout, for machines")
 
 
 def run(options: argparse.Namespace) -> None:
     """Onto the FAT partition."""
     from builder import gateway_config
 
-    if options.batch is None and (options.out or options.force or options.json):
-        raise BuildError("--out, --force and --json go with --batch", "--config changes the image itself")
+    if options.batch is None and (options.out or options.force):
+        raise BuildError("--out and --force go with --batch", "--config changes the image itself")
     host.ensure([host.CONFIGURE], say)
     if options.batch is not None:
         _batch(options)
         return
     gateway_config.configure(options.file, options.config)
+    show(options, {"image": str(options.file)}, "")
     readers = "so only you can read it" if options.file.is_file() else "and who has the card can read it"
     say(f"{options.file} is configured; it may hold your token now, {readers}")
 
@@ -54,10 +53,9 @@ def _batch(options: argparse.Namespace) -> None:
 
     out = options.out or options.file.with_name(f"{options.file.stem}-gateways")
     receipts = batch.configure(options.file, options.batch, out, options.force, say)
-    if options.json:
-        print(json.dumps([dataclasses.asdict(receipt) for receipt in receipts]))
+    show(options, {"receipts": [dataclasses.asdict(receipt) for receipt in receipts]}, "")
     say(f"{out / batch.RECEIPTS} has the receipts; the images may hold tokens, so only you can read them")
 
 
 HELP = "put a gateway.yaml on a built image; $ZTGATE_TOKEN is filled in"
-VERB = Verb("configure", HELP, run, arguments, token=True)
+VERB = Verb("configure", HELP, run, arguments, token=True, json="what was configured, a batch's receipts,")

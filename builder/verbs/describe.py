@@ -3,7 +3,7 @@
 import argparse
 
 from builder.project import ROOT
-from builder.verbs import Verb
+from builder.verbs import Verb, show
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -15,7 +15,8 @@ def run(options: argparse.Namespace) -> None:
     """A definition with what it inherits."""
     from builder import describe, load
 
-    print(describe.text(load.load(ROOT / "images", options.image)))
+    image = load.load(ROOT / "images", options.image)
+    show(options, describe.plain(image), describe.text(image))
 
 
-VERB = Verb("describe", "what an image is made of", run, arguments)
+VERB = Verb("describe", "what an image is made of", run, arguments, json="the definition")

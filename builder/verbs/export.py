@@ -29,7 +29,6 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     add("--sign", type=Path, metavar="KEY", help="a secret key of minisign's or OpenSSH's")
     add("--out", type=Path, metavar="DIR", help="where it goes (default: IMAGE-export, beside the image)")
     cache(parser)
-    add("--json", action="store_true", help="the result on stdout, for machines")
 
 
 def run(options: argparse.Namespace) -> None:
@@ -55,4 +54,5 @@ def run(options: argparse.Namespace) -> None:
     print(export.as_json(result) if options.json else export.as_text(result))
 
 
-VERB = Verb("export", "make an image into other formats, with checksums, SBOM and signature", run, arguments)
+HELP = "make an image into other formats, with checksums, SBOM and signature"
+VERB = Verb("export", HELP, run, arguments, json="the files")

@@ -2,10 +2,9 @@
 
 import argparse
 import dataclasses
-import json
 
 from builder.project import ROOT, say
-from builder.verbs import Verb
+from builder.verbs import Verb, show
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -25,7 +24,6 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     )
     add("--yes", action="store_true", help="do not ask")
     add("--not-removable", action="store_true", help="write to a disk that is built in, too")
-    add("--json", action="store_true", help="the result on stdout, for machines")
 
 
 def run(options: argparse.Namespace) -> None:
@@ -34,7 +32,7 @@ def run(options: argparse.Namespace) -> None:
 
     disks = blockdev.disks()
     if options.image is None:
-        print(json.dumps([dataclasses.asdict(d) for d in disks]) if options.json else flash.listing(disks))
+        show(options, {"disks": [dataclasses.asdict(disk) for disk in disks]}, flash.listing(disks))
         return
     image = flash.find_image(options.image, ROOT / "out", ROOT / "images")
     if options.device is None:
@@ -42,10 +40,15 @@ def run(options: argparse.Namespace) -> None:
         raise flash.no_device(options.image, disks)
     order = flash.Order(options.image, options.device, options.not_removable, options.yes)
     result = flash.flash(order, image)
-    if options.json:
-        print(json.dumps(dataclasses.asdict(result)))
+    show(options, dataclasses.asdict(result), "")
     say(f"{result.device} holds {result.image}, read back and compared, after {result.seconds} s")
     say(f"next: ./build.py configure {result.device} --config gateway.yaml; or take it out and boot from it")
 
 
-VERB = Verb("flash", "write an image to a card or stick, or list what is plugged in", run, arguments)
+VERB = Verb(
+    "flash",
+    "write an image to a card or stick, or list what is plugged in",
+    run,
+    arguments,
+    json="the result",
+)

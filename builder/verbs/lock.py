@@ -1,12 +1,11 @@
 """`lock`: what Debian and ZeroTier have today, as the packages of an image from now on."""
 
 import argparse
-import json
 from pathlib import Path
 
 from builder import host
 from builder.project import ROOT, say
-from builder.verbs import Verb
+from builder.verbs import Verb, show
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -27,7 +26,6 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         help="where the packages are kept (default: .cache)",
     )
     add("--mirror", default="", metavar="URL", help="a Debian mirror, also for the image's own updates")
-    add("--json", action="store_true", help="what changed on stdout, for machines")
 
 
 def run(options: argparse.Namespace) -> None:
@@ -39,11 +37,9 @@ def run(options: argparse.Namespace) -> None:
     wanted = plan.Options(zerotier=options.zerotier, cache=options.cache, mirror=options.mirror, fresh=True)
     with progress.Progress() as shown:
         path, changes = relock.relock(options.image, wanted, shown)
-    if options.json:
-        print(json.dumps({"ok": True, "lock": str(path), "changes": changes}))
-    else:
-        print("\n".join(changes or ["nothing has changed"]))
+    show(options, {"lock": str(path), "changes": changes}, "\n".join(changes or ["nothing has changed"]))
     say(f"{path} is what `build` takes from now on; its packages are in {options.cache / 'packages'}")
 
 
-VERB = Verb("lock", "pin the packages of an image to what Debian has today", run, arguments)
+HELP = "pin the packages of an image to what Debian has today"
+VERB = Verb("lock", HELP, run, arguments, json="what changed")

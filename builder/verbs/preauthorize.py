@@ -6,7 +6,7 @@ from pathlib import Path
 from builder import host
 from builder.errors import BuildError
 from builder.project import ROOT, say
-from builder.verbs import Verb
+from builder.verbs import Verb, show
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -43,10 +43,12 @@ def run(options: argparse.Namespace) -> None:
     host.ensure([host.CONFIGURE], say)
     if options.node is not None:
         ahead.node(options.node, options.ipv6, options.config, say)
+        show(options, {"node": options.node}, "")
         return
-    ahead.image(options.file, options.config, options.zerotier, ROOT / ".cache" / "download", say)
+    node = ahead.image(options.file, options.config, options.zerotier, ROOT / ".cache" / "download", say)
+    show(options, {"image": str(options.file), "node": node}, "")
     say(f"{options.file} holds the node's identity, which is as secret as a key, and no token")
 
 
 HELP = "do the controller's part from here: the gateway gets an identity and never the token"
-VERB = Verb("preauthorize", HELP, run, arguments, token=True)
+VERB = Verb("preauthorize", HELP, run, arguments, token=True, json="the node")

@@ -32,8 +32,7 @@ def run(options: argparse.Namespace) -> None:
             raise BuildError("schema of what?", f"./build.py schema {KINDS[0]}, or --out DIR for all of them")
         print(schema.text(options.kind), end="")
         return
-    for path in schema.write(options.out, kinds):
-        print(path)
+    print("\n".join(str(path) for path in schema.write(options.out, kinds)))
 
 
 VERB = Verb(

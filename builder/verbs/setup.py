@@ -4,7 +4,7 @@ import argparse
 
 from builder import host
 from builder.project import say
-from builder.verbs import Verb
+from builder.verbs import Verb, show
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -15,7 +15,10 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> None:
     """Install what is missing."""
     host.ensure([host.BUILD, host.CONFIGURE, *((host.DEMO, host.TEST) if options.all else ())], say)
+    show(options, {}, "")
     say("everything that is needed is there")
 
 
-VERB = Verb("setup", "install what building needs: Debian packages and .venv", run, arguments)
+VERB = Verb(
+    "setup", "install what building needs: Debian packages and .venv", run, arguments, json="that it is done"
+)

@@ -2,17 +2,15 @@
 
 import argparse
 import dataclasses
-import json
 
 from builder.project import ROOT
-from builder.verbs import Verb
+from builder.verbs import Verb, show
 from builder.verbs.build import place
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Which one, and where."""
     place(parser)
-    parser.add_argument("--json", action="store_true", help="for machines")
 
 
 def run(options: argparse.Namespace) -> None:
@@ -23,7 +21,7 @@ def run(options: argparse.Namespace) -> None:
     image = load.load(ROOT / "images", options.image)
     artifacts = pipeline.artifacts_of(image.name, options.out, options.cache)
     found = sizes.of_image(tars(artifacts), overlay.paths(ROOT / "overlays", image.overlays))
-    print(json.dumps([dataclasses.asdict(one) for one in found]) if options.json else sizes.text(found))
+    show(options, {"packages": [dataclasses.asdict(one) for one in found]}, sizes.text(found))
 
 
-VERB = Verb("size", "what fills an image, by package", run, arguments)
+VERB = Verb("size", "what fills an image, by package", run, arguments, json="bytes by package and directory")

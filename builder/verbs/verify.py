@@ -1,13 +1,12 @@
 """`verify`: can an image be built again, byte for byte; if not, what differs and where is that from."""
 
 import argparse
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from builder import host
 from builder.project import ROOT, say
-from builder.verbs import Verb
+from builder.verbs import Verb, show
 
 if TYPE_CHECKING:
     from builder import verify
@@ -27,7 +26,6 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="take finished stages from the cache: seconds, and no proof that it can be built again",
     )
-    add("--json", action="store_true", help="the result on stdout, for machines")
     add("--debug", action="store_true", help="show every line that the tools print")
 
 
@@ -41,20 +39,14 @@ def run(options: argparse.Namespace) -> int:
     )
     with progress.Progress(debug=options.debug) as shown:
         verdict = verify.verify(options.file, options.manifest, given, not options.cached, shown)
-    if options.json:
-        print(
-            json.dumps(
-                {
-                    "ok": verdict.identical,
-                    "configured": verdict.configured,
-                    "sha256": verdict.found,
-                    "built": verdict.built,
-                    "differences": [finding.text for finding in verdict.findings],
-                }
-            )
-        )
-        return 0 if verdict.identical else 1
-    print("\n".join([*(finding.text for finding in verdict.findings), _summary(options.file, verdict)]))
+    differences = [finding.text for finding in verdict.findings]
+    found = {
+        "configured": verdict.configured,
+        "sha256": verdict.found,
+        "built": verdict.built,
+        "differences": differences,
+    }
+    show(options, found, "\n".join([*differences, _summary(options.file, verdict)]), verdict.identical)
     return 0 if verdict.identical else 1
 
 
@@ -69,4 +61,5 @@ def _summary(file: Path, verdict: "verify.Verdict") -> str:
     return f"{file} is NOT what was built again: sha256 {verdict.found} instead of {verdict.built}"
 
 
-VERB = Verb("verify", "build an image again and compare every byte", run, arguments, token=True)
+HELP = "build an image again and compare every byte"
+VERB = Verb("verify", HELP, run, arguments, token=True, json="what differs")

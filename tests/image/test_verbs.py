@@ -30,9 +30,8 @@ def test_a_shell_runs_the_images_programs(name: str, machine: str) -> None:
 
 @pytest.mark.usefixtures("image")
 def test_size_names_what_is_large() -> None:
-    sizes = {
-        size["package"]: size["size"] for size in json.loads(build_py("size", "vps-amd64", "--json").stdout)
-    }
+    said = json.loads(build_py("size", "vps-amd64", "--json").stdout)
+    sizes = {size["package"]: size["size"] for size in said["packages"]}
     kernel = next(size for package, size in sizes.items() if package.startswith("linux-image-"))
     assert kernel > sizes["ndppd"] > 0
     assert sizes["zerotier-one"] > 0
@@ -42,7 +41,7 @@ def test_size_names_what_is_large() -> None:
 @pytest.mark.usefixtures("image")
 def test_why_says_that_nothing_changed(zerotier_deb: Path) -> None:
     done = build_py("why", "vps-amd64", "--zerotier", str(zerotier_deb), "--json")
-    assert all(one["artifact"] for one in json.loads(done.stdout)), done.stdout
+    assert all(one["artifact"] for one in json.loads(done.stdout)["stages"]), done.stdout
 
 
 def test_what_was_not_built(tmp_path: Path) -> None:

@@ -61,7 +61,7 @@ def test_clean_keeps_what_was_used_last(tmp_path: Path, capsys: pytest.CaptureFi
         _, artifacts = resume([Step("one", value)], store, Seen())
         os.utime(artifacts["one"], (number, number))
     assert build.main(["clean", "--cache", str(tmp_path), "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)["one"] >= 4 * MIB
+    assert json.loads(capsys.readouterr().out)["bytes"]["one"] >= 4 * MIB
     assert build.main(["clean", "--cache", str(tmp_path), "--keep", "2"]) == 0
     said = capsys.readouterr()
     assert "2 MiB are free again" in said.err and "together" in said.out

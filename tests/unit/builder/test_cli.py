@@ -1,17 +1,22 @@
 """The command line: results on stdout, everything else on stderr, one error at most."""
 
 import json
+import os
+import re
+import shlex
 import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, cast
 
+import pexpect
 import pytest
 
 import build
-from builder import host, venv
+from builder import host, statuses, venv
 from builder.errors import BuildError
 from builder.verbs import Verb
 
@@ -66,9 +71,22 @@ def test_list_and_describe(build_py: Run) -> None:
         (["preauthorize", "/no.img", "--config", "/no.yaml"], 1, "error: /no.yaml: there is no such file"),
         (["run"], 1, "error: run what?"),
         (["run", "no-such-program"], 1, "no-such-program"),
-        (["explode"], 2, "invalid choice"),
-        ([], 2, "VERB"),
-        (["build", "vps-amd64", "--cahce", "x"], 2, "--cahce"),
+        (["explode"], 2, "error: explode: there is no such verb"),
+        (["biuld", "vps-amd64"], 2, "error: biuld: there is no such verb; nearest: build\n"),
+        (["--verbose"], 2, "error: the following arguments are required: VERB\nhint:  ./build.py --help\n"),
+        ([], 2, "error: what is to be done?\nhint:  ./build.py --help"),
+        (
+            ["build"],
+            2,
+            "error: build: the following arguments are required: IMAGE\nhint:  ./build.py build --help",
+        ),
+        (
+            ["build", "vps-amd64", "--cahce", "x"],
+            2,
+            "build: --cahce: there is no such option; nearest: --cache",
+        ),
+        (["list", "vps-amd64"], 2, "error: list: vps-amd64: one word too many\n"),
+        (["clean", "--keep", "few"], 2, "error: clean: argument --keep: invalid int value: 'few'\n"),
     ],
 )
 def test_errors(build_py: Run, words: list[str], status: int, message: str, tmp_path: Path) -> None:
@@ -79,6 +97,133 @@ def test_errors(build_py: Run, words: list[str], status: int, message: str, tmp_
     assert message in done.stderr
     assert "Traceback" not in done.stderr
     assert done.stdout == ""
+
+
+def of_list(monkeypatch: pytest.MonkeyPatch, problem: BaseException | None, status: int = 0) -> None:
+    """`list` ends in another way."""
+
+    def end(_: object) -> int:
+        if problem:
+            raise problem
+        return status
+
+    monkeypatch.setattr(build, "VERBS", (Verb("list", "", end, json="x"),))
+
+
+STATUSES = [
+    (None, [], statuses.DONE),
+    (BuildError("x"), [], statuses.FAILED),
+    (OSError(28, "No space left on device"), [], statuses.FAILED),
+    (None, ["--no-such-option"], statuses.MISUSED),
+    (KeyboardInterrupt(), [], statuses.STOPPED),
+]
+
+
+@pytest.mark.parametrize(("problem", "more", "status"), STATUSES)
+def test_each_status(
+    build_py: Run,
+    monkeypatch: pytest.MonkeyPatch,
+    problem: BaseException | None,
+    more: list[str],
+    status: int,
+) -> None:
+    of_list(monkeypatch, problem)
+    assert build_py("list", *more).status == status
+    said = json.loads(build_py("list", *more, "--json").stdout or '{"ok": true}')
+    assert said["ok"] is (status == statuses.DONE)
+
+
+@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGTERM])
+def test_ended_by_a_signal(number: signal.Signals) -> None:
+    script = (
+        "import build, os; "
+        f"build.VERBS = (build.Verb('list', '', lambda _: os.kill(os.getpid(), {int(number)})),)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", f"{script}; build.main(['list'])"], cwd=ROOT, capture_output=True
+    )
+    assert done.returncode == 128 + number
+    assert done.returncode in {row.number for row in statuses.STATUSES}
+    assert done.stderr == b""
+
+
+def test_the_table_of_statuses_is_everywhere(build_py: Run) -> None:
+    numbers = [row.number for row in statuses.STATUSES]
+    assert {status for *_, status in STATUSES} == set(numbers) - {129, 143}
+    assert statuses.table() in (ROOT / "README.md").read_text()
+    for page in (build_py("--help").stdout, build_py("man").stdout.replace("\\-", "-")):
+        assert statuses.sentence().split(": ", 1)[1] in " ".join(page.split())
+
+
+# Every verb with a result, and a command line that fails in it. The others: what they print is for a program
+# that has a form of its own for it, or is another program's.
+FAILING: dict[str, list[str]] = {
+    "list": ["x"],
+    "describe": ["no-such-image"],
+    "build": ["no-such-image"],
+    "lock": ["no-such-image"],
+    "why": ["no-such-image"],
+    "size": ["no-such-image"],
+    "clean": ["--cache", "/nowhere"],
+    "configure": ["/no.img", "--config", "/no.yaml"],
+    "preauthorize": ["/no.img", "--config", "/no.yaml"],
+    "check": ["vps-amd64", "--target", "no-such-place"],
+    "export": ["vps-amd64", "--format", "no-such-format"],
+    "check-signature": ["/no.key", "/no.file"],
+    "flash": ["no-such-image", "/dev/no"],
+    "verify": ["/no.img"],
+    "client": ["--config", "/no.yaml", "--out", "/no"],
+    "setup": ["--no-such-option"],
+    "standin": ["x"],
+}
+
+
+def test_which_verbs_have_a_result() -> None:
+    assert {verb.name for verb in build.VERBS if verb.json} == set(FAILING)
+    others = {"shell", "run", "demo", "schema", "completion", "man"}
+    assert {verb.name for verb in build.VERBS} == set(FAILING) | others
+
+
+@pytest.mark.parametrize("verb", FAILING)
+def test_an_error_is_one_object_on_stdout(build_py: Run, verb: str) -> None:
+    done = build_py(verb, *FAILING[verb], "--json")
+    assert done.status in (statuses.FAILED, statuses.MISUSED)
+    said = json.loads(done.stdout)
+    assert set(said) == {"ok", "error", "hint"}
+    assert said["ok"] is False
+    assert done.stderr.endswith(
+        f"error: {said['error']}\n" + (f"hint:  {said['hint']}\n" if said["hint"] else "")
+    )
+
+
+@pytest.mark.parametrize(
+    ("words", "key"), [(["list"], "images"), (["describe", "vps-amd64"], "packages"), (["flash"], "disks")]
+)
+def test_a_result_is_one_object_on_stdout(build_py: Run, words: list[str], key: str) -> None:
+    done = build_py(*words, "--json")
+    said = json.loads(done.stdout)
+    assert (done.status, said["ok"]) == (0, True)
+    assert isinstance(said[key], list)
+
+
+@pytest.mark.parametrize(
+    ("environment", "coloured"),
+    [({"TERM": "xterm"}, True), ({"TERM": "xterm", "NO_COLOR": "1"}, False), ({"TERM": "dumb"}, False)],
+)
+def test_colours_are_for_terminals(environment: dict[str, str], coloured: bool) -> None:
+    """On a terminal, and as NO_COLOR says; into a file there are none."""
+    script = (
+        "from builder.progress import Progress\n"
+        "with Progress() as shown: shown.started('disk', 'x', None); shown.finished('disk', 1.0)"
+    )
+    plain = {"PATH": os.environ["PATH"], **environment}
+    words = [sys.executable, "-c", script]
+    typed = bytes(pexpect.run(shlex.join(words), env=cast(Any, plain), cwd=str(ROOT)))  # type: ignore[arg-type]
+    assert (re.search(rb"\x1b\[[0-9;]*3[0-9]m", typed) is not None) is coloured
+    assert b"disk" in typed
+    piped = subprocess.run(words, env=plain, cwd=ROOT, capture_output=True).stderr
+    assert b"\x1b" not in piped
+    assert b"disk" in piped
 
 
 def test_a_failure_for_machines(build_py: Run, tmp_path: Path) -> None:
@@ -246,7 +391,6 @@ def test_the_manual_page_has_every_verb(build_py: Run) -> None:
     assert page.startswith(".TH ZTGATE-BUILD")
     for verb in build.VERBS:
         assert rf"\,{verb.name}\/" in page and verb.help[:20] in page
-    assert "130 stopped by ^C" in " ".join(page.split())
 
 
 def test_quiet_says_nothing_on_the_way(build_py: Run, tmp_path: Path) -> None:

@@ -196,7 +196,7 @@ def test_the_command_line_without_a_disk(
     assert build.main(["flash"]) == 0
     assert capsys.readouterr().out == flash.listing(disks) + "\n"
     assert build.main(["flash", "--json"]) == 0
-    assert [d["path"] for d in json.loads(capsys.readouterr().out)] == [d.path for d in disks]
+    assert [d["path"] for d in json.loads(capsys.readouterr().out)["disks"]] == [d.path for d in disks]
     assert build.main(["flash", "x.img"]) == 1
     said = capsys.readouterr()
     assert said.out == ""
