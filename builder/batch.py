@@ -6,15 +6,13 @@ import csv
 import dataclasses
 import datetime
 import difflib
-import fcntl
-import hashlib
 import io
 import json
 import os
 import re
 import shutil
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,19 +20,16 @@ from typing import Any
 
 import yaml
 
-from builder import gateway_config, partitions
+from builder import copies, gateway_config
 from builder.errors import BuildError
-from builder.files import copy_sparse, replacing
+from builder.files import replacing
 from builder.image import MIB
-from builder.inputs import file_digest
 
 RECEIPTS = "receipts.json"
 LIMIT = 64 * MIB  # of a batch file; a thousand entries with keys and planets are a few
 FILE = re.compile(r"\w[\w.-]{0,59}")  # with .tmp- and .img no more than 255 bytes, whatever the letters
-WORKERS = min(4, os.cpu_count() or 1)  # hashing takes a core each; more than four only fight for the disk
+WORKERS = min(4, os.cpu_count() or 1)  # more than four only fight for the disk
 SHOWN = 20  # entries with something wrong that one error lists
-PIECE = 1 << 20  # bytes
-FICLONE = 0x40049409  # <linux/fs.h>: share a file's blocks with another
 
 Say = Callable[[str], None]
 
@@ -60,14 +55,12 @@ class Order:
 
 
 @dataclass(frozen=True)
-class Base:
-    """The image that is copied, and its FAT partition: offset and end in bytes."""
+class Work:
+    """What all images of a batch are made with: patterns by the length of their gateway.yaml."""
 
-    path: Path
-    offset: int
-    end: int
-    sha256: str
-    state: tuple[int, int, int]
+    base: copies.Base
+    patterns: Mapping[int, copies.Pattern]
+    checksums: bool
 
 
 @dataclass(frozen=True)
@@ -75,7 +68,7 @@ class Receipt:
     """What was made, for the records: never the token."""
 
     file: str
-    sha256: str
+    sha256: str  # "" unless it was asked for
     size: int
     network: str
     gateway: str
@@ -83,21 +76,24 @@ class Receipt:
     base_sha256: str
 
 
-def configure(image: Path, batch: Path, out: Path, force: bool, say: Say) -> list[Receipt]:
+def configure(
+    image: Path, batch: Path, out: Path, say: Say, *, force: bool = False, checksums: bool = False
+) -> list[Receipt]:
     """Make the images of a batch file: nothing is written before all of it has been checked."""
     offset = _firmware_offset(image)
     orders = _checked(read(batch), batch.parent, image, out, force)
     older = _older(out / RECEIPTS)
     _check_room(image, out, orders)
     out.mkdir(parents=True, exist_ok=True)
-    base, pool, jobs = _base(image, offset), ThreadPoolExecutor(WORKERS), list[Future[Receipt]]()
+    base, lengths = copies.base(image, offset), {len(order.text.encode()) for order in orders}
+    work = Work(base, {length: copies.pattern(base, length) for length in sorted(lengths)}, checksums)
+    pool, jobs = ThreadPoolExecutor(WORKERS), list[Future[Receipt]]()
     try:
         for order in orders:
-            jobs.append(pool.submit(_make, base, order))
+            jobs.append(pool.submit(_make, work, order))
         for number, job in enumerate(as_completed(jobs), 1):
             made = job.result()
-            what = f"network {made.network}, gateway {made.gateway}, sha256 {made.sha256[:16]}…"
-            say(f"{number}/{len(jobs)} {out / made.file}: {what}")
+            say(f"{number}/{len(jobs)} {out / made.file}: network {made.network}, gateway {made.gateway}")
     finally:  # when one failed or ^C came, too: what is under way gets ready, and has its receipt
         pool.shutdown(cancel_futures=True)
         receipts = [job.result() for job in jobs if not job.cancelled() and job.exception() is None]
@@ -289,67 +285,27 @@ def _check_room(image: Path, out: Path, orders: list[Order]) -> None:
         room = f"{free // MIB} MiB are free, {len(orders)} images need {needed // MIB} MiB"
         raise BuildError(
             f"{directory}: no room: {room}",
-            "make room, or name another directory with --out",
+            "make room, or name another directory with --out: on XFS or Btrfs they share what is the same",
         )
 
 
 def _can_reflink(image: Path, directory: Path) -> bool:
-    with image.open("rb") as source, tempfile.TemporaryFile(dir=directory) as clone:
-        try:
-            fcntl.ioctl(clone, FICLONE, source.fileno())
-        except OSError:
-            return False
-    return True
+    with tempfile.NamedTemporaryFile(dir=directory) as clone:
+        return copies.cloned(image, Path(clone.name))
 
 
-def _base(image: Path, offset: int) -> Base:
-    state = _state(image)
-    with image.open("rb") as disk:
-        size = next(part.size for part in partitions.read(disk) if part.offset == offset)
-    return Base(image, offset, offset + size, file_digest(image), state)
-
-
-def _state(image: Path) -> tuple[int, int, int]:
-    status = image.stat()
-    return status.st_ino, status.st_size, status.st_mtime_ns
-
-
-def _make(base: Base, order: Order) -> Receipt:
-    """One image: copied, configured and hashed under another name, then renamed."""
+def _make(work: Work, order: Order) -> Receipt:
+    """One image: copied and configured under another name, then renamed."""
+    content = order.text.encode()
     try:
         with replacing(order.target, 0o600) as unfinished:
-            copy_sparse(base.path, unfinished)
-            gateway_config.put(unfinished, base.offset, order.text)
-            sha256, size = _sha256(base, unfinished), unfinished.stat().st_size
-            if _state(base.path) != base.state:
-                raise BuildError(
-                    f"{base.path} has changed meanwhile", "begin again when it is no longer written to"
-                )
+            copies.make(work.base, work.patterns[len(content)], content, unfinished)
+            sha256 = copies.sha256(work.base, unfinished) if work.checksums else ""
+            size = unfinished.stat().st_size
     except BuildError as e:
         raise BuildError(f"{order.where}: {e.message}", e.hint) from None
     now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-    return Receipt(order.target.name, sha256, size, order.network, order.gateway, now, base.sha256)
-
-
-def _sha256(base: Base, copy: Path) -> str:
-    """Of the copy, which is the base but for its FAT partition.
-
-    sha256 is a chain, so all that comes after a change must be hashed again, but not read from the disk
-    again: the base stays in memory, while a copy that shares its blocks would be read anew.
-    """
-    total = hashlib.sha256()
-    with base.path.open("rb") as ours, copy.open("rb") as theirs:
-        end = base.state[1]
-        for file, at, stop in (
-            (ours, 0, base.offset),
-            (theirs, base.offset, base.end),
-            (ours, base.end, end),
-        ):
-            file.seek(at)
-            while piece := file.read(min(PIECE, stop - at)):
-                total.update(piece)
-                at += len(piece)
-    return total.hexdigest()
+    return Receipt(order.target.name, sha256, size, order.network, order.gateway, now, work.base.sha256)
 
 
 def _older(path: Path) -> dict[str, dict[str, Any]]:

@@ -259,17 +259,26 @@ def firmware_offset(image: Path, mode: Literal["rb", "r+b"] = "r+b") -> int:
 
 def _forget(image: Path, offset: int, name: str) -> None:
     """Delete a file and what was in it: an older token must not stay in the free space."""
-    drive = f"{image}@@{offset}"
     try:
-        where = _mtools("mshowfat", "-i", drive, f"::{name}")
+        found = places(image, offset, name)
     except CommandError:
         return  # there is none
     with image.open("r+b") as disk:
-        for first, last in re.findall(r"<(\d+)(?:-(\d+))?>", where):
-            for at, size in partitions.fat_clusters(disk, offset, int(first), int(last or first)):
-                disk.seek(at)
-                disk.write(bytes(size))
-    _mtools("mdel", "-i", drive, f"::{name}")
+        for at, size in found:
+            disk.seek(at)
+            disk.write(bytes(size))
+    _mtools("mdel", "-i", f"{image}@@{offset}", f"::{name}")
+
+
+def places(image: Path, offset: int, name: str) -> list[tuple[int, int]]:
+    """Where on the disk a file's clusters are, in its order: offsets and sizes; CommandError without it."""
+    where = _mtools("mshowfat", "-i", f"{image}@@{offset}", f"::{name}")
+    with image.open("rb") as disk:
+        return [
+            place
+            for first, last in re.findall(r"<(\d+)(?:-(\d+))?>", where)
+            for place in partitions.fat_clusters(disk, offset, int(first), int(last or first))
+        ]
 
 
 def _mtools(program: str, *arguments: str | Path, stdin: bytes | None = None) -> str:

@@ -28,6 +28,11 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         metavar="DIR",
         help="where a batch goes (default: IMAGE-gateways, beside the image)",
     )
+    add(
+        "--checksums",
+        action="store_true",
+        help="with the sha256 of each image of a batch, which takes longer than the image",
+    )
     add("--force", action="store_true", help="images of a batch replace those that exist")
 
 
@@ -35,8 +40,8 @@ def run(options: argparse.Namespace) -> None:
     """Onto the FAT partition."""
     from builder import gateway_config
 
-    if options.batch is None and (options.out or options.force):
-        raise BuildError("--out and --force go with --batch", "--config changes the image itself")
+    if options.batch is None and (options.out or options.force or options.checksums):
+        raise BuildError("--out, --force, --checksums go with --batch", "--config changes the image itself")
     host.ensure([host.CONFIGURE], say)
     if options.batch is not None:
         _batch(options)
@@ -52,7 +57,9 @@ def _batch(options: argparse.Namespace) -> None:
     from builder import batch
 
     out = options.out or options.file.with_name(f"{options.file.stem}-gateways")
-    receipts = batch.configure(options.file, options.batch, out, options.force, say)
+    receipts = batch.configure(
+        options.file, options.batch, out, say, force=options.force, checksums=options.checksums
+    )
     show(options, {"receipts": [dataclasses.asdict(receipt) for receipt in receipts]}, "")
     say(f"{out / batch.RECEIPTS} has the receipts; the images may hold tokens, so only you can read them")
 

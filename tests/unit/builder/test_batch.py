@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 import build
-from builder import batch, gateway_config
+from builder import batch, copies, gateway_config
 from builder.errors import BuildError
 from tests.unit.builder.test_gateway_config import VALID, content, listing, make_image
 
@@ -48,7 +48,7 @@ def put(tmp_path: Path, text: str | bytes, name: str = "gateways.csv") -> Path:
 
 
 def make(image: Path, file: Path, *, force: bool = False) -> list[batch.Receipt]:
-    return batch.configure(image, file, file.parent / "new/out", force, lambda _: None)
+    return batch.configure(image, file, file.parent / "new/out", lambda _: None, force=force)
 
 
 def fails(image: Path, file: Path, *, force: bool = False) -> BuildError:
@@ -65,7 +65,7 @@ def test_images_with_receipts(image: Path, tmp_path: Path) -> None:
     base = image.read_bytes()
     said = list[str]()
     out = tmp_path / "out"
-    receipts = batch.configure(image, put(tmp_path, CSV), out, False, said.append)
+    receipts = batch.configure(image, put(tmp_path, CSV), out, said.append, checksums=True)
     assert sorted(p.name for p in out.iterdir()) == ["berlin.img", "paris.img", "receipts.json"]
     for path in out.iterdir():
         assert path.stat().st_mode & 0o777 == 0o600
@@ -252,7 +252,7 @@ def test_what_exists_is_replaced_only_by_force(image: Path, tmp_path: Path) -> N
 def test_the_image_itself_is_never_the_target(image: Path, tmp_path: Path) -> None:
     file = put(tmp_path, f"{HEAD}base,{NETWORK}\n")
     with pytest.raises(BuildError, match="is the image to be copied"):
-        batch.configure(image, file, tmp_path, True, print)
+        batch.configure(image, file, tmp_path, print, force=True)
 
 
 def test_a_configured_image_is_no_source(image: Path, tmp_path: Path) -> None:
@@ -279,18 +279,24 @@ def test_damaged_receipts(image: Path, tmp_path: Path) -> None:
 def test_what_ends_early_leaves_whole_images_with_receipts(
     image: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, problem: BaseException
 ) -> None:
-    put_there = gateway_config.put
+    make_it = copies.make
 
-    def fail(copy: Path, offset: int, text: str) -> None:
-        put_there(copy, offset, text)
-        if "paris" in copy.name:
+    def fail(base: copies.Base, pattern: copies.Pattern, content: bytes, target: Path) -> None:
+        make_it(base, pattern, content, target)
+        if "paris" in target.name:
             raise problem
 
     monkeypatch.setattr(batch, "WORKERS", 1)
-    monkeypatch.setattr(gateway_config, "put", fail)
+    monkeypatch.setattr(copies, "make", fail)
     rows = "".join(f"x{i},{NETWORK}\n" for i in range(50))
     with pytest.raises(type(problem)):
-        make(image, put(tmp_path, f"{HEAD}berlin,{NETWORK}\nparis,{NETWORK}\n{rows}"))
+        batch.configure(
+            image,
+            put(tmp_path, f"{HEAD}berlin,{NETWORK}\nparis,{NETWORK}\n{rows}"),
+            tmp_path / "new/out",
+            lambda _: None,
+            checksums=True,
+        )
     out = tmp_path / "new/out"
     receipts = {r["file"]: r["sha256"] for r in json.loads((out / "receipts.json").read_text())}
     made = {p.name: hashlib.sha256(p.read_bytes()).hexdigest() for p in out.glob("*.img")}
@@ -304,13 +310,13 @@ def test_what_ends_early_leaves_whole_images_with_receipts(
 def test_an_image_that_changes_meanwhile(
     image: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    put_there = gateway_config.put
+    make_it = copies.make
 
-    def change(copy: Path, offset: int, text: str) -> None:
-        put_there(copy, offset, text)
+    def change(base: copies.Base, pattern: copies.Pattern, content: bytes, target: Path) -> None:
         image.write_bytes(image.read_bytes())
+        make_it(base, pattern, content, target)
 
-    monkeypatch.setattr(gateway_config, "put", change)
+    monkeypatch.setattr(copies, "make", change)
     with pytest.raises(BuildError, match=r"gateways.csv:\d \(\w+\): .*base.img has changed meanwhile"):
         make(image, put(tmp_path, CSV))
     assert not list((tmp_path / "new/out").glob("*.img"))
@@ -321,8 +327,8 @@ def test_an_image_that_changes_meanwhile(
     [
         ([], 2, "configure: one of the arguments --config --batch is required"),
         (["--config", "a.yaml", "--batch", "b.csv"], 2, "not allowed with argument"),
-        (["--config", "a.yaml", "--out", "x"], 1, "--out and --force go with --batch"),
-        (["--config", "a.yaml", "--force"], 1, "--out and --force go with --batch"),
+        (["--config", "a.yaml", "--out", "x"], 1, "--out, --force, --checksums go with --batch"),
+        (["--config", "a.yaml", "--force"], 1, "--out, --force, --checksums go with --batch"),
     ],
 )
 def test_one_of_two(words: list[str], status: int, message: str, capsys: pytest.CaptureFixture[str]) -> None:
