@@ -26,6 +26,7 @@ NAMES: Mapping[str, str] = {
     "etc/ssl/private/*": "a private key",
     "*/.ssh/*": "somebody's SSH key or configuration",
     "*/.*_history": "a shell's history",
+    "*/.histfile": "a shell's history",
     "*/.lesshst": "what somebody read",
     "*/.viminfo": "what somebody edited",
     "*/.wget-hsts": "what somebody downloaded",
@@ -37,6 +38,19 @@ NAMES: Mapping[str, str] = {
     "*/.aws/*": "somebody's access keys",
     "*/.docker/config.json": "somebody's password",
     "*/.config/gh/*": "somebody's token",
+    "*/.config/gcloud/*": "somebody's access keys",
+    "*/.config/rclone/*": "somebody's access keys",
+    "*/.azure/*": "somebody's access keys",
+    "*/.kube/*": "somebody's access keys",
+    "*/.s3cfg": "somebody's access keys",
+    "*/.npmrc": "somebody's token",
+    "*/.pypirc": "somebody's password",
+    "*/.pgpass": "somebody's password",
+    "*/.my.cnf": "somebody's password",
+    "*/.password-store/*": "somebody's passwords",
+    "*.kdbx": "somebody's passwords",
+    "*.p12": "a private key",
+    "*.pfx": "a private key",
     "etc/apt/auth.conf": "a password of an apt repository",
     "etc/apt/auth.conf.d/*": "a password of an apt repository",
     "etc/NetworkManager/system-connections/*": "the password of a network",
@@ -89,7 +103,12 @@ CONTENTS = (
     Rule(
         "a private key (minisign's)",
         re.compile(rb"(?:minisign|rsign|signify) [a-z ]*secret key\s+RW" + _BASE64 + rb"{30}"),
-        "secret key$",
+        "secret key.?$",  # or a carriage return
+    ),
+    Rule(
+        "a private key (in base64)",
+        re.compile(rb"LS0tLS1CRUdJTi[\w+/]{0,32}(?:UFJJVkFURSBLRV|BSSVZBVEUgS0VZ|QUklWQVRFIEtFW)[\w+/]{24}"),
+        "LS0tLS1CRUdJTi",  # -----BEGIN, as Kubernetes and cloud-init have files
     ),
     Rule("a private key (age's)", re.compile(rb"AGE-SECRET-KEY-1[0-9A-Z]{20}"), "AGE-SECRET-KEY-1"),
     Rule(
@@ -115,6 +134,23 @@ CONTENTS = (
     ),
     Rule(
         "an API token",
+        re.compile(
+            rb"\b(?:dop_v1_[0-9a-f]{64}|npm_[A-Za-z0-9]{36}|xox[abprs]-[\w-]{20}|tskey-[a-z]+-\w{12})"
+        ),
+        "dop_v1_|npm_[A-Za-z0-9]{36}|xox[abprs]-[0-9A-Za-z]|tskey-[a-z]+-",
+    ),
+    Rule(
+        "an API token",
+        re.compile(rb"\b(?:AIza[\w-]{35}|pypi-AgEI[\w-]{40}|sk_live_[A-Za-z0-9]{24})"),
+        "AIza[A-Za-z0-9_-]{35}|pypi-AgEI|sk_live_",
+    ),
+    Rule(
+        "an API token",
+        re.compile(rb"ZTGATE_TOKEN\s*=\s*[\"']?[!-~]{16}"),
+        "ZTGATE_TOKEN *= *[\"']?[A-Za-z0-9]",
+    ),
+    Rule(
+        "an API token",
         re.compile(rb"(?i)authorization:\s*(?:token|bearer)\s+[\w.-]{24}"),
         "[Aa]uthorization: *([Tt]oken|[Bb]earer) +[A-Za-z0-9._-]{24}",
     ),
@@ -130,7 +166,17 @@ CONTENTS = (
         re.compile(rb"\b(?:https?|ftp)://[^\s/:@]+:[^\s/@]+@"),
         where=("etc/apt/*",),
     ),
-    Rule("a password", re.compile(rb"(?m)^[a-z_][\w-]*:\$[^:\n]+"), where=("etc/shadow*",)),
+    Rule(
+        "a password",
+        re.compile(rb"(?m)^[a-z_][\w-]*:!*\$[^:\n]+"),
+        where=("etc/shadow*", "etc/gshadow*", "etc/passwd*"),
+    ),
+    Rule(
+        "a machine-id",
+        re.compile(rb"[0-9a-f]{32}"),
+        where=("etc/machine-id", "var/lib/dbus/machine-id"),
+        hint="take it out, or leave the file empty: then each machine gets its own at boot",
+    ),
     Rule(
         "the password of a network",
         re.compile(rb"(?m)^\s*(?:psk|wpa_passphrase|password)\s*=\s*\S+"),

@@ -1,5 +1,6 @@
 """The leak gate: every secret of a table is planted, one at a time, and found by name, place and kind."""
 
+import base64
 import io
 import tarfile
 from dataclasses import replace
@@ -14,6 +15,7 @@ from builder.files import data_extents
 WHO = leaks.Who(
     "alice", "/home/alice", "workbench", "0123456789abcdef" * 2, ("/srv/ztgate", "/var/tmp/cache")
 )
+OTHER = b"Zk3Vq9Xw7Lm2Pn5Rb8Tc1Yd4Gf6Hs0Ja"
 TOKEN = b"7TqL4uZkD1sX8yPn3bVm6cRw9eGh2jKa"
 KEY = b"b3BlbnNzaC1rZXktdjEAAAAABG5vbmUAAAAEbm9uZQAAAAAAAAABAAAAMwAAAAtzc2gtZW\n" * 3
 
@@ -55,7 +57,30 @@ PLANTED = [
     ("root", "usr/share/id", b"machine 0123456789abcdef0123456789abcdef\n", "this computer's machine-id"),
     ("root", "root/.python_history", b"print()", "a shell's history"),
     ("root", "root/.bash_history", b"ls", "a shell's history"),
+    ("root", "root/.local/share/fish/fish_history", b"- cmd: ls", "a shell's history"),
+    ("root", "root/.kube/config", b"x", "somebody's access keys"),
+    ("root", "srv/me.kdbx", b"x", "somebody's passwords"),
     ("root", "home/pi/.lesshst", b"x", "what somebody read"),
+    ("root", "usr/share/crlf.key", pem("PRIVATE KEY").replace(b"\n", b"\r\n"), "a private key"),
+    ("root", "usr/share/in.yaml", pem("PRIVATE KEY").replace(b"\n", b"\n      "), "a private key"),
+    *(
+        (
+            "root",
+            "usr/share/secret.yaml",
+            base64.b64encode(pem(f"{kind}PRIVATE KEY")),
+            "a private key (in base64)",
+        )
+        for kind in ("", "RSA ", "EC ", "OPENSSH ")
+    ),
+    (
+        "root",
+        "root/windows.key",
+        b"untrusted comment: minisign encrypted secret key\r\nRWRTY0Iy" + b"A" * 60,
+        "a private key (minisign's)",
+    ),
+    ("root", "root/.profile", b"export ZTGATE_TOKEN='" + OTHER + b"'\n", "an API token"),
+    ("root", "usr/lib/cloud.py", b"'dop_v1_" + b"a1b2c3d4" * 8 + b"'\n", "an API token"),
+    ("root", "usr/lib/map.js", b"key='AIza" + b"Sy-A1_b2" * 4 + b"xyz'\n", "an API token"),
     ("root", "usr/lib/x.py", b"# ghp_" + b"a1B2" * 9 + b"\n", "an API token"),
     ("root", "usr/lib/y.py", b"key = 'AKIAQ3EGTZJLUV7XWN5M'\n", "an API token"),
     ("root", "usr/lib/z.sh", b"curl -H 'Authorization: token " + TOKEN + b"'\n", "an API token"),
@@ -73,6 +98,9 @@ PLANTED = [
     ("root", "etc/apt/apt.conf.d/80proxy", b'Acquire::http::Proxy "http://10.0.0.1:3142";\n', "a proxy"),
     ("root", "etc/environment", b"http_proxy=http://10.0.0.1:3128\n", "a proxy"),
     ("root", "etc/shadow", b"root:$y$j9T$abc$def:20000:0:99999:7:::\n", "a password"),
+    ("root", "etc/shadow-", b"pi:!$6$abc$def:20000:0:99999:7:::\n", "a password"),
+    ("root", "etc/passwd", b"pi:$6$abc$def:1000:1000::/home/pi:/bin/sh\n", "a password"),
+    ("root", "etc/machine-id", b"fedcba9876543210" * 2 + b"\n", "a machine-id"),
     ("root", "etc/wpa_supplicant/wpa.conf", b"network={\n  psk=\"secret\"\n}\n", "the password of a network"),
     ("root", "root/.netrc", b"machine x\n", "somebody's password"),
     ("root", "root/.git-credentials", b"x\n", "somebody's password"),
@@ -96,6 +124,9 @@ HARMLESS = {
     "etc/shadow": b"root:*:20000:0:99999:7:::\n",
     "etc/hostname": b"ztgate\n",
     "etc/machine-id": b"",
+    "usr/share/doc/token": b"set ZTGATE_TOKEN=, $ZTGATE_TOKEN or ZTGATE_TOKEN=...\n",
+    "usr/share/doc/certificate": base64.b64encode(b"-----BEGIN CERTIFICATE-----\n" + KEY),
+    "etc/passwd": b"root:x:0:0:root:/root:/bin/bash\n",
     "usr/lib/ztgate/gateway.schema.json": b'{"token": {"type": ["string", "null"]}}\n',
 }
 HOLE = 1 << 20
@@ -155,6 +186,16 @@ def test_what_is_planted_is_found(tmp_path: Path, where: str, path: str, content
     assert TOKEN.decode() not in e.value.message  # nor does the error give it away
     # Nothing that is in a file is said to be on the disk only.
     assert where == "disk" or "no file has it" not in e.value.message
+
+
+def test_where_a_link_leads_is_looked_at(tmp_path: Path) -> None:
+    search = searched(tmp_path)
+    with tarfile.open(search.tar, "a") as packed:
+        link = tarfile.TarInfo("./usr/bin/tool")
+        link.type, link.linkname = tarfile.SYMTYPE, "/srv/ztgate/overlays/common/usr/bin/tool"
+        packed.addfile(link)
+    with pytest.raises(BuildError, match="a path of the build"):
+        gate.inspect(replace(search, members=gate.members(search.tar)))
 
 
 def test_nothing_is_found_where_nothing_is(tmp_path: Path) -> None:
