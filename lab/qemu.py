@@ -70,9 +70,13 @@ class Kernel:
     command_line: str
 
 
+# What QEMU calls the formats of disks, by their files' names.
+DRIVERS = {".qcow2": "qcow2", ".img": "raw", ".vmdk": "vmdk", ".vhd": "vpc", ".vhdx": "vhdx"}
+
+
 @dataclass(frozen=True)
 class Options:
-    """A virtual machine. Sizes in MiB."""
+    """A virtual machine. Sizes in MiB. With `pristine`, what it writes is forgotten with it."""
 
     disk: Path
     sockets: Path
@@ -89,6 +93,7 @@ class Options:
     clock: str = "utc"
     seed: Path | None = None
     counted: bool = False
+    pristine: bool = False
 
     @property
     def monitor(self) -> Path:
@@ -146,7 +151,9 @@ class Options:
 
     def _drives(self) -> list[str]:
         interface = "sd" if self.firmware == BOARD else "virtio"
-        drives = ["-drive", f"if={interface},format=qcow2,cache=unsafe,discard=unmap,file={self.disk}"]
+        driver, kept = DRIVERS[self.disk.suffix], "on" if self.pristine else "off"
+        how = f"format={driver},snapshot={kept},cache=unsafe,discard=unmap"
+        drives = ["-drive", f"if={interface},{how},file={self.disk}"]
         if self.seed is not None:
             drives += ["-drive", f"if=virtio,format=raw,readonly=on,file={self.seed}"]
         return drives

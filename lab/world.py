@@ -142,11 +142,18 @@ class World:
         return yaml.safe_dump(config, sort_keys=False)
 
     def gateway(
-        self, name: str, config: str | None, image: Path | None = None, spare: bool = False, **options: Any
+        self,
+        name: str,
+        config: str | None,
+        image: Path | None = None,
+        spare: bool = False,
+        exported: Path | None = None,
+        **options: Any,
     ) -> Machine:
         """A virtual machine on the WAN that runs an image (the world's own) with ``config``; not started yet.
 
         Only one at a time may run: they share the WAN address. With ``spare`` it has a second network card.
+        ``exported`` is that image in another format: it is the disk, as it is.
         """
         work = self.work / name
         tap = f"tap{len(self._machines)}"
@@ -163,7 +170,7 @@ class World:
             variables = disk.variables(qemu.uefi(options["architecture"])[1], work)
         machine = Machine(
             Options(
-                disk=disk.personal(image, config, work),
+                disk=exported or disk.personal(image, config, work), pristine=exported is not None,
                 sockets=work, console_log=work, tap=tap,
                 efi_variables=variables, **options,
             ),
