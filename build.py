@@ -38,6 +38,12 @@ from builder.verbs import (
     why,
 )
 
+REFUSED = {
+    IsADirectoryError: ("it is a directory, and a file is needed", ""),
+    FileExistsError: ("it is a file, and a directory is needed", "name another place with --out"),
+    NotADirectoryError: ("a part of that path is a file, and not a directory", ""),
+}
+
 
 def main(argv: list[str]) -> int:
     """One command line to an exit status; the only place where errors are printed."""
@@ -75,8 +81,9 @@ def for_machines(argv: list[str], error: str, hint: str) -> None:
 
 
 def from_system(error: OSError) -> BuildError:
-    """What the operating system refused, without its numbers."""
-    return BuildError(f"{error.filename}: {error.strerror}" if error.filename else str(error))
+    """What the operating system refused, without its numbers, and for people where we know what they did."""
+    what, hint = REFUSED.get(type(error), (error.strerror or str(error), ""))
+    return BuildError(f"{error.filename}: {what}" if error.filename else str(error), hint)
 
 
 def parse(argv: list[str]) -> argparse.Namespace:

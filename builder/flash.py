@@ -86,7 +86,8 @@ def find_image(typed: str, out: Path, images: Path) -> Path:
     if Path(typed).is_block_device():
         raise BuildError(f"{typed} is a disk, and the image comes first", f"./build.py flash IMAGE {typed}")
     if "/" in typed or ".img" in typed:
-        raise BuildError(f"{typed}: there is no such file", "./build.py list shows what can be built")
+        what = "it is a directory" if Path(typed).is_dir() else "there is no such file"
+        raise BuildError(f"{typed}: {what}", "./build.py list shows what can be built")
     load.load(images, typed)  # says that there is none, and the nearest
     raise BuildError(f"{typed} is not built yet", f"./build.py build {typed}")
 

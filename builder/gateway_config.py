@@ -46,6 +46,8 @@ def contents(path: Path, limit: int, *, strict: bool = False) -> str:
         return textfile.decode(path.read_bytes(), path.name, strict=strict)
     except FileNotFoundError:
         raise BuildError(f"{path}: there is no such file", "README.md shows a gateway.yaml") from None
+    except IsADirectoryError:
+        raise BuildError(f"{path}: it is a directory", "a gateway.yaml is a file in it, perhaps") from None
     except ZtgateError as e:
         raise BuildError(e.message, e.hint) from None
     except OSError as e:
@@ -242,7 +244,8 @@ def firmware_offset(image: Path, mode: Literal["rb", "r+b"] = "r+b") -> int:
     if device:  # a mounted file system would not see what is written below it, and write over it
         blockdev.refuse_used(blockdev.find(str(image)), str(image))
     elif not image.is_file():
-        raise BuildError(f"{image}: there is no such file", "./build.py build vps-amd64 makes one")
+        what = "it is a directory" if image.is_dir() else "there is no such file"
+        raise BuildError(f"{image}: {what}", _where_it_may_be(image))
     hint = "./build.py build vps-amd64 makes one; a compressed image must be unpacked first"
     try:
         with image.open(mode) as disk:
@@ -255,6 +258,12 @@ def firmware_offset(image: Path, mode: Literal["rb", "r+b"] = "r+b") -> int:
     except partitions.NoTable as e:
         raise BuildError(f"{image}: no ztgate image: {e}", hint) from None
     raise BuildError(f"{image}: no ztgate image: it has no FAT partition labelled {LABEL}", hint)
+
+
+def _where_it_may_be(typed: Path) -> str:
+    """A hint for who typed the name of an image instead of its file."""
+    built = Path("out") / f"{typed.name}.img"
+    return f"do you mean {built}?" if built.is_file() else "./build.py build vps-amd64 makes one"
 
 
 def _forget(image: Path, offset: int, name: str) -> None:

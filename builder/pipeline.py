@@ -164,6 +164,8 @@ def space(needed: int, *directories: Path) -> Iterator[None]:
 
 def _check_room(directory: Path, needed: int) -> None:
     existing = _existing(directory)
+    if not existing.is_dir():
+        raise BuildError(f"{existing}: it is a file, and a directory is needed", "--out and --cache name one")
     if not os.access(existing, os.W_OK):
         raise BuildError(
             f"{existing}: no permission to write there", "--out and --cache name other directories"

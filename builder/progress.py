@@ -45,7 +45,10 @@ class Progress:
 
     def waiting(self, text: str) -> None:
         """Say what we wait for; on a terminal only for as long as we do."""
-        self._show(Text(f"waiting: {text}", style="dim"))
+        if self._console.is_terminal:
+            self._live.update(Text(f"waiting: {text}", style="dim"))
+        else:
+            self._print(f"  waiting: {escape(text)}")
 
     def note(self, text: str) -> None:
         """Say it, and let it stay."""

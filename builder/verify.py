@@ -60,8 +60,8 @@ class Verdict:
 
 def verify(file: Path, manifest: Path | None, options: Options, anew: bool, observer: Observer) -> Verdict:
     """Build again what the manifest describes, and compare; `anew` takes no finished stage from the cache."""
-    said = read_manifest(manifest or file.with_name(f"{file.stem}.manifest.json"))
     _check_image(file)
+    said = read_manifest(manifest or file.with_name(f"{file.stem}.manifest.json"))
     image = load.load(ROOT / "images", said.name)
     options = dataclasses.replace(options, lock=said.lock, date=said.date)
     cache = Store(options.cache.resolve())
@@ -120,6 +120,9 @@ def check_inputs(said: Manifest, planned: Plan) -> None:
 
 
 def _check_image(file: Path) -> None:
+    if file.is_dir() or not file.exists():
+        what = "it is a directory" if file.is_dir() else "there is no such file"
+        raise BuildError(f"{file}: {what}", "./build.py verify out/vps-amd64.img")
     with file.open("rb") as disk:
         try:
             read(disk)

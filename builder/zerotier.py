@@ -89,7 +89,8 @@ def from_file(deb: Path, architecture: str) -> Package:
     """A .deb on this machine."""
     if not deb.is_file():
         hint = "./build.py standin makes one for the lab; without --zerotier it is ZeroTier's repository's"
-        raise BuildError(f"--zerotier {deb}: there is no such file", hint)
+        what = "it is a directory" if deb.is_dir() else "there is no such file"
+        raise BuildError(f"--zerotier {deb}: {what}", hint)
     version = _checked(deb, architecture, f"--zerotier {deb}")
     return Package(deb.resolve(), version, file_digest(deb), "file")
 

@@ -23,11 +23,13 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Look at the image; 1 if it does not fit."""
-    from builder import contents, export, fitness, progress, targets
+    from builder import targets
     from builder.flash import find_image
 
     target = targets.load(options.target)
     image = find_image(options.image, ROOT / "out", ROOT / "images")
+    from builder import contents, export, fitness, progress  # some seconds: not before a typing error
+
     host.ensure([host.BUILD], say)
     with progress.Progress() as shown, export.tools(options.cache, shown) as tools:
         facts = fitness.look(contents.open_image(image, tools))

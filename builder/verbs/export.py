@@ -33,7 +33,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> None:
     """Convert, check, sign."""
-    from builder import export, load, progress, targets
+    from builder import load, targets
     from builder.flash import find_image
 
     for name in options.format:
@@ -45,6 +45,8 @@ def run(options: argparse.Namespace) -> None:
     target = targets.load(options.target) if options.target else None
     image = find_image(options.image, ROOT / "out", ROOT / "images")
     stem = image.name.removesuffix(".img")
+    from builder import export, progress  # some seconds: not before a typing error
+
     defined = load.load(ROOT / "images", stem).formats if stem in load.names(ROOT / "images") else ()
     formats = export.chosen(options.format, target, defined)
     host.ensure([host.BUILD], say)
