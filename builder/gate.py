@@ -7,30 +7,42 @@ keep themselves.
 
 from __future__ import annotations
 
+import base64
+import bz2
 import fcntl
 import fnmatch
+import lzma
 import mmap
 import os
 import re
 import threading
+import zlib
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from builder import partitions
 from builder.errors import BuildError
 from builder.files import data_extents
-from builder.leaks import DEBIANS, NAMES, PRIVATE_LIMIT, TAKE_OUT, Rule
+from builder.leaks import DEBIANS, NAMES, PRIVATE, PRIVATE_LIMIT, TAKE_OUT, Rule
 from builder.listing import DIRECTORY, Member
 from builder.run import CommandError, streamed
 
 BEFORE, AFTER = 300, 1024  # bytes around a hit that are looked at; a ZeroTier identity has 270
 SHOWN = 8  # findings in an error
 FAT, INITRD = "fat:", "initrd:"
+OWN = "a secret of your gateway.yaml"
+UNPACKERS: Mapping[str, Callable[[], Any]] = {
+    "gz": lambda: zlib.decompressobj(wbits=31),  # with gzip's header
+    "xz": lzma.LZMADecompressor,
+    "bz2": bz2.BZ2Decompressor,
+}
+UNPACKED_LIMIT = 16 << 20  # bytes that are looked at
 
 
 @dataclass(frozen=True)
@@ -73,6 +85,11 @@ class Search:
     disk: Path | None = None
     known: tuple[bytes, ...] = ()  # the user's own secrets
     allowed: tuple[str, ...] = ()  # paths that hold secrets on purpose
+
+    @property
+    def spelled(self) -> tuple[bytes, ...]:
+        """The user's own secrets, also as they may be encoded in files; a disk is too big for that."""
+        return (*self.known, *(other for secret in self.known for other in spellings(secret)))
 
 
 @dataclass(frozen=True)
@@ -124,10 +141,12 @@ def judge(found: Sequence[Finding], allowed: Sequence[str]) -> Report:
 def by_name(names: Sequence[str]) -> list[Finding]:
     """Files whose names say what they are."""
     patterns = {re.compile(fnmatch.translate(pattern)): kind for pattern, kind in NAMES.items()}
-    found = []
-    for name in filter(_like(NAMES).match, names):
-        kind = next(kind for pattern, kind in patterns.items() if pattern.match(name))
-        found.append(Finding(_shown(name), kind, TAKE_OUT))
+    found, some = [], _like(NAMES)
+    for name in names:
+        plain = f"{FAT}/{name.removeprefix(FAT)}".lower() if name.startswith(FAT) else name  # FAT has no case
+        if some.match(plain):
+            kind = next(kind for pattern, kind in patterns.items() if pattern.match(plain))
+            found.append(Finding(_shown(name), kind, TAKE_OUT))
     return found
 
 
@@ -141,7 +160,7 @@ def _in_tar(search: Search, anchored: Sequence[Rule]) -> list[Finding]:
     wanted = _like({pattern for rule in search.rules for pattern in rule.where})
     found: list[Finding] = []
     with _mapped(search.tar) as data:
-        for at in [*_grep(search.tar, anchored), *_known(data, [(0, len(data))], search.known)]:
+        for at in [*_grep(search.tar, anchored), *_known(data, [(0, len(data))], search.spelled)]:
             index = bisect_right(starts, at) - 1
             part = parts[index] if index >= 0 else Part("", 0, 0)
             inside = part.offset <= at < part.offset + part.size
@@ -149,8 +168,11 @@ def _in_tar(search: Search, anchored: Sequence[Rule]) -> list[Finding]:
             name = part.name if inside else ""
             found += _confirmed(data, at, part.offset if inside else 0, end, name, search)
         for part in parts:
-            if 0 < part.size <= PRIVATE_LIMIT and wanted.match(part.name):
-                found += _private(data, part, search.rules)
+            if 0 < part.size <= PRIVATE_LIMIT:
+                if wanted.match(part.name):
+                    found += _private(data, part, search.rules)
+                if PACKED.match(part.name):
+                    found += _packed(data, part, search)
     return found
 
 
@@ -158,10 +180,12 @@ def _in_file(path: Path, name: str, search: Search, anchored: Sequence[Rule]) ->
     if path.stat().st_size == 0:
         return []
     with _mapped(path) as data:
-        hits = [*_grep(path, anchored), *_known(data, [(0, len(data))], search.known)]
+        hits = [*_grep(path, anchored), *_known(data, [(0, len(data))], search.spelled)]
         found = [f for at in hits for f in _confirmed(data, at, 0, len(data), name, search)]
         if len(data) <= PRIVATE_LIMIT:
             found += _private(data, Part(name, 0, len(data)), search.rules)
+            if PACKED.match(name):
+                found += _packed(data, Part(name, 0, len(data)), search)
     return found
 
 
@@ -191,9 +215,9 @@ def _confirmed(data: mmap.mmap, at: int, low: int, high: int, name: str, search:
         for match in rule.confirm.finditer(window):
             if match.start() <= at - start < match.end():
                 yield Finding(_shown(name), rule.kind, rule.hint, match[0])
-    for secret in search.known:
+    for secret in search.spelled:
         if window.startswith(secret, at - start):
-            yield Finding(_shown(name), "a secret of your gateway.yaml", TAKE_OUT, secret)
+            yield Finding(_shown(name), OWN, TAKE_OUT, secret)
 
 
 def _private(data: mmap.mmap, part: Part, rules: Sequence[Rule]) -> Iterator[Finding]:
@@ -206,8 +230,37 @@ def _private(data: mmap.mmap, part: Part, rules: Sequence[Rule]) -> Iterator[Fin
                 yield Finding(_shown(part.name), rule.kind, rule.hint)
 
 
+def _packed(data: mmap.mmap, part: Part, search: Search) -> Iterator[Finding]:
+    """What is in a compressed file that is nobody's package's."""
+    if _is_like(part.name, DEBIANS):
+        return
+    unpacker = UNPACKERS[part.name.rpartition(".")[2]]()
+    try:
+        content = unpacker.decompress(data[part.offset : part.offset + part.size], UNPACKED_LIMIT)
+    except (OSError, EOFError, ValueError, zlib.error, lzma.LZMAError):  # it is called so only
+        return
+    where = f"{_shown(part.name)}, unpacked"
+    for rule in search.rules:
+        if (rule.anchor or _is_like(part.name, rule.where)) and rule.confirm.search(content):
+            yield Finding(where, rule.kind, rule.hint)
+    if any(secret in content for secret in search.spelled):
+        yield Finding(where, OWN, TAKE_OUT)
+
+
+def spellings(secret: bytes) -> Iterator[bytes]:
+    """A text in base64, wherever it begins in what was encoded, and in UTF-16."""
+    for before in range(3):
+        coded = base64.b64encode(bytes(before) + secret)
+        # What its neighbours decide on, too, is left out.
+        yield coded[(before * 4 + 2) // 3 : (before + len(secret)) * 8 // 6]
+    yield b"".join(bytes((byte, 0)) for byte in secret)
+
+
 def _like(patterns: Iterable[str]) -> re.Pattern[str]:
     return re.compile("|".join(map(fnmatch.translate, sorted(patterns))) or "(?!)")
+
+
+PACKED = _like({pattern + "." + suffix for pattern in PRIVATE for suffix in UNPACKERS})
 
 
 def _is_like(name: str, patterns: Sequence[str]) -> bool:

@@ -1,7 +1,10 @@
 """The leak gate: every secret of a table is planted, one at a time, and found by name, place and kind."""
 
 import base64
+import bz2
+import gzip
 import io
+import lzma
 import tarfile
 from dataclasses import replace
 from pathlib import Path
@@ -106,6 +109,18 @@ PLANTED = [
     ("root", "root/.git-credentials", b"x\n", "somebody's password"),
     ("root", "var/lib/cloud/instance/user-data.txt", b"x", "what cloud-init was told"),
     ("root", "var/lib/ztgate/state.json", b"{}", "the state of a gateway"),
+    ("root", "var/log/old.gz", gzip.compress(pem("PRIVATE KEY")), "unpacked: a private key"),
+    ("root", "var/backups/x.xz", lzma.compress(b"\n" * 99999 + SECRET), "unpacked: a ZeroTier identity's secret"),
+    ("root", "etc/ztgate/old.bz2", bz2.compress(b"http_proxy=http://10.0.0.1:1\n"), "unpacked: a proxy"),
+    ("root", "opt/gateway.gz", gzip.compress(b"x: " + TOKEN), "unpacked: a secret of your gateway.yaml"),
+    ("fat", "notes.gz", gzip.compress(b"# ghp_" + b"a1B2" * 9), "unpacked: an API token"),
+    *(
+        ("root", "etc/user-data", base64.b64encode(b"x" * n + TOKEN + b"yz"), "a secret of your gateway.yaml")
+        for n in range(3)
+    ),
+    ("fat", "windows.txt", b"\xff\xfe" + TOKEN.decode().encode("utf-16-le"), "a secret of your gateway.yaml"),
+    ("fat", "GATEWAY.YAML", b"network: 1\n", "a configuration, perhaps with a token"),
+    ("fat", ".ssh/config", b"x", "somebody's SSH key or configuration"),
     ("fat", "gateway.yaml", b"network: 1\n", "a configuration, perhaps with a token"),
     ("fat", "identity.secret", SECRET, "a ZeroTier identity"),
     ("fat", "notes/key.pem", pem("EC PRIVATE KEY"), "a private key"),
@@ -127,6 +142,9 @@ HARMLESS = {
     "usr/share/doc/token": b"set ZTGATE_TOKEN=, $ZTGATE_TOKEN or ZTGATE_TOKEN=...\n",
     "usr/share/doc/certificate": base64.b64encode(b"-----BEGIN CERTIFICATE-----\n" + KEY),
     "etc/passwd": b"root:x:0:0:root:/root:/bin/bash\n",
+    "var/backups/empty.gz": b"",
+    "var/log/no.gz": b"not packed at all",
+    "var/log/fine.gz": gzip.compress(b"nothing"),
     "usr/lib/ztgate/gateway.schema.json": b'{"token": {"type": ["string", "null"]}}\n',
 }
 HOLE = 1 << 20
@@ -167,6 +185,7 @@ def disk_of(search: gate.Search) -> Path:
 SHOWN = {
     "root": "root partition: /{path}: {kind}",
     "fat": "FAT partition: /{path}: {kind}",
+    "unpacked": "/{path}, {kind}",
     "initrd": "root partition: /initrd.img, unpacked: {kind}",
     "disk": "outside all partitions, at byte {at} (no file has it): {kind}",
 }
@@ -181,7 +200,8 @@ def test_what_is_planted_is_found(tmp_path: Path, where: str, path: str, content
         gate.inspect(search)
     data = disk_of(search).read_bytes()
     at = data.find(TOKEN) if TOKEN in content else data.rfind(b"PRIVATE KEY", 0, data.rfind(b"END"))
-    assert SHOWN[where].format(path=path, kind=kind, at=at) in e.value.message
+    shown = SHOWN["unpacked" if kind.startswith("unpacked") else where]
+    assert shown.format(path=path, kind=kind, at=at) in e.value.message
     assert "take" in e.value.hint
     assert TOKEN.decode() not in e.value.message  # nor does the error give it away
     # Nothing that is in a file is said to be on the disk only.
@@ -195,7 +215,7 @@ def test_where_a_link_leads_is_looked_at(tmp_path: Path) -> None:
         link.type, link.linkname = tarfile.SYMTYPE, "/srv/ztgate/overlays/common/usr/bin/tool"
         packed.addfile(link)
     with pytest.raises(BuildError, match="a path of the build"):
-        gate.inspect(replace(search, members=gate.members(search.tar)))
+        gate.inspect(replace(search, members=gate.parts(listing.of_tar(search.tar))))
 
 
 def test_nothing_is_found_where_nothing_is(tmp_path: Path) -> None:
