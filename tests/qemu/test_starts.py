@@ -82,8 +82,20 @@ def test_a_preauthorized_image(world: World, make: Make) -> None:
     assert disk.places(gateway.options.disk, way.token, world.work) == [], "the token is on the disk"
 
 
-def test_without_a_configuration_it_waits(make: Make) -> None:
-    gateway = make(None)
+def test_without_a_configuration_it_waits(world: World, make: Make) -> None:
+    """From a file in a format of its own (the others: test_formats.py)."""
+    out = world.work / "exported"
+    export: list[process.Arg] = [
+        sys.executable,
+        disk.ROOT / "build.py",
+        "export",
+        "--format",
+        "vmdk",
+        "--out",
+        out,
+    ]
+    process.run([*export, world.image], timeout=900)
+    gateway = make(None, exported=out / f"{world.image.stem}.vmdk")
     gateway.start()
     reason = gateway.expect(WAITING, never=f"{FAILED}|{READY}")["reason"]
     assert "configuration" in reason

@@ -110,7 +110,7 @@ PLANTED = [
     ("root", "var/lib/cloud/instance/user-data.txt", b"x", "what cloud-init was told"),
     ("root", "var/lib/ztgate/state.json", b"{}", "the state of a gateway"),
     ("root", "var/log/old.gz", gzip.compress(pem("PRIVATE KEY")), "unpacked: a private key"),
-    ("root", "var/backups/x.xz", lzma.compress(b"\n" * 99999 + SECRET), "unpacked: a ZeroTier identity's secret"),
+    ("root", "var/x.xz", lzma.compress(b"\n" * 99999 + SECRET), "unpacked: a ZeroTier identity's secret"),
     ("root", "etc/ztgate/old.bz2", bz2.compress(b"http_proxy=http://10.0.0.1:1\n"), "unpacked: a proxy"),
     ("root", "opt/gateway.gz", gzip.compress(b"x: " + TOKEN), "unpacked: a secret of your gateway.yaml"),
     ("fat", "notes.gz", gzip.compress(b"# ghp_" + b"a1B2" * 9), "unpacked: an API token"),
