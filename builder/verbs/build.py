@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 def place(parser: argparse.ArgumentParser) -> None:
     """Which image, where it goes, and where the cache is."""
     add, out = parser.add_argument, ROOT / "out"
-    add("image", metavar="IMAGE")
+    add("image", metavar="IMAGE", help="a name that ./build.py list shows")
     add("--out", type=Path, default=out, metavar="DIR", help="where it goes (default: out)")
     cache(parser)
 

@@ -12,7 +12,7 @@ SHELLS = ("bash", "zsh", "tcsh")
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """A shell."""
-    parser.add_argument("shell", choices=SHELLS)
+    parser.add_argument("shell", choices=SHELLS, help="yours")
 
 
 def run(options: argparse.Namespace) -> None:

@@ -13,7 +13,7 @@ from builder.verbs import Verb, show
 def arguments(parser: argparse.ArgumentParser) -> None:
     """An image, and one configuration or many."""
     add = parser.add_argument
-    add("file", type=Path, metavar="IMAGE_FILE")
+    add("file", type=Path, metavar="IMAGE_FILE", help="a built image, or a disk that holds one")
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument("--config", type=Path, metavar="FILE", help="a gateway.yaml for this image")
     source.add_argument(

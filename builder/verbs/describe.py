@@ -8,7 +8,7 @@ from builder.verbs import Verb, show
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """An image."""
-    parser.add_argument("image", metavar="IMAGE")
+    parser.add_argument("image", metavar="IMAGE", help="a name that ./build.py list shows")
 
 
 def run(options: argparse.Namespace) -> None:

@@ -11,7 +11,7 @@ from builder.verbs import Verb, show
 def arguments(parser: argparse.ArgumentParser) -> None:
     """An image, and where its packages are from."""
     add = parser.add_argument
-    add("image", metavar="IMAGE")
+    add("image", metavar="IMAGE", help="a name that ./build.py list shows")
     add(
         "--zerotier",
         type=Path,

@@ -10,7 +10,9 @@ from builder.verbs import Verb
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """A command line."""
-    parser.add_argument("command", nargs=argparse.REMAINDER)
+    parser.add_argument(
+        "command", nargs=argparse.REMAINDER, metavar="COMMAND", help="a program and its words"
+    )
 
 
 def run(options: argparse.Namespace) -> None:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 def arguments(parser: argparse.ArgumentParser) -> None:
     """An image, and what it was built with."""
     add = parser.add_argument
-    add("file", type=Path, metavar="IMAGE_FILE")
+    add("file", type=Path, metavar="IMAGE_FILE", help="what was built, as out/vps-amd64.img")
     add("--manifest", type=Path, metavar="FILE", help="default: beside the image, as `build` wrote it")
     add("--zerotier", type=Path, metavar="DEB", help="the zerotier-one package, if it was a file")
     add("--config", type=Path, metavar="FILE", help="the gateway.yaml, if one was baked in")

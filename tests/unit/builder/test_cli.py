@@ -1,5 +1,6 @@
 """The command line: results on stdout, everything else on stderr, one error at most."""
 
+import argparse
 import json
 import os
 import re
@@ -274,6 +275,14 @@ def test_every_verb_can_be_asked_for_help(build_py: Run) -> None:
     for verb in build.VERBS:
         if verb.name != "demo":  # the lab's to answer
             assert build_py(verb.name, "--help").status == 0
+
+
+def test_every_word_of_the_command_line_is_explained() -> None:
+    for verb in build.VERBS:
+        own = argparse.ArgumentParser()
+        verb.arguments(own)
+        unexplained = [action.dest for action in own._actions if not action.help]
+        assert not unexplained, verb.name
 
 
 def test_the_needs_are_known_by_verb() -> None:
