@@ -140,9 +140,9 @@ def _data(file: int, start: int, end: int) -> Iterator[tuple[int, int]]:
     while at < end:
         try:
             low = os.lseek(file, at, os.SEEK_DATA)
+            high = min(os.lseek(file, low, os.SEEK_HOLE), end)
         except OSError:  # ENXIO: only a hole is left
             return
-        high = min(os.lseek(file, low, os.SEEK_HOLE), end)
         low = low - (low - start) % BLOCK
         if low < end:
             yield low, high
@@ -157,16 +157,23 @@ def _copied(source: Path, target: Path) -> None:
 
 
 def _copy_data(source: int, target: int, start: int, end: int) -> None:
-    """Holes stay holes. By the kernel, which some file systems, and pairs of them, leave to us."""
+    """Holes stay holes. A source that gets shorter meanwhile ends early."""
     for low, high in _data(source, start, end):
-        try:
-            while low < high:
-                low += os.copy_file_range(source, target, high - low, low, low)
-        except OSError as e:
-            if e.errno not in (errno.EXDEV, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL):
-                raise
         while low < high:
-            low += os.pwrite(target, os.pread(source, min(PIECE, high - low), low), low)
+            copied = _copy_piece(source, target, low, high)
+            if copied == 0:
+                return
+            low += copied
+
+
+def _copy_piece(source: int, target: int, low: int, high: int) -> int:
+    """By the kernel, which some file systems, and pairs of them, leave to us."""
+    try:
+        return os.copy_file_range(source, target, high - low, low, low)
+    except OSError as e:
+        if e.errno not in (errno.EXDEV, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL):
+            raise
+    return os.pwrite(target, os.pread(source, min(PIECE, high - low), low), low)
 
 
 def _differing(before: int, after: int, start: int, end: int) -> Iterator[tuple[int, int]]:

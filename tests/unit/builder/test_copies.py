@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from builder import batch, gateway_config, partitions, run
+from builder import batch, copies, gateway_config, partitions, run
 from builder.files import copy_sparse
 
 from .test_batch import KEYS, NETWORK, image, make, put
@@ -99,3 +99,18 @@ def cpu(times: os.times_result) -> float:
 
 def refuse(*_: object) -> int:
     raise OSError(errno.EXDEV, "Invalid cross-device link")
+
+
+@pytest.mark.parametrize("can", [True, False])
+def test_a_source_that_got_shorter_ends_the_copy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, can: bool
+) -> None:
+    """It was looked at before: there were two MiB of data in it."""
+    if not can:
+        monkeypatch.setattr(os, "copy_file_range", refuse)
+    monkeypatch.setattr(copies, "_data", lambda *_: iter([(0, 2 << 20)]))
+    source, target = tmp_path / "source", tmp_path / "target"
+    source.write_bytes(b"x" * 1000)
+    target.touch()
+    copies._copied(source, target)
+    assert target.read_bytes() == source.read_bytes()
