@@ -52,7 +52,6 @@ def build(name: str, options: Options, observer: Observer) -> Result:
     """Build an image: look at everything first, take what the cache has, make the rest."""
     began = time.monotonic()
     image = load.load(ROOT / "images", name)
-    refuse_early(image, options)
     store = Store(options.cache.resolve())
     with (
         space(NEEDED[image.boot], store.root, options.out),
@@ -84,19 +83,10 @@ def build(name: str, options: Options, observer: Observer) -> Result:
 def look_ahead(name: str, options: Options, observer: Observer) -> list[Outlook]:
     """What `build` would do, stage by stage."""
     image = load.load(ROOT / "images", name)
-    refuse_early(image, options)
     store = Store(options.cache.resolve())
     planned = plan.make(image, options, store.root, observer)
     stages = [*planned.stages, *searches_for(planned.config, store)]
     return look(stages, store, left_out(image.architecture))
-
-
-def refuse_early(image: Image, options: Options) -> None:
-    """What is wrong with the files that were named: Debian is not asked for packages first."""
-    if options.zerotier:
-        zerotier.from_file(options.zerotier, image.architecture)
-    if options.config:
-        gateway_config.read(options.config)
 
 
 def artifacts_of(name: str, out: Path, cache: Path) -> dict[str, Path]:

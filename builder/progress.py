@@ -45,10 +45,7 @@ class Progress:
 
     def waiting(self, text: str) -> None:
         """Say what we wait for; on a terminal only for as long as we do."""
-        if self._console.is_terminal:
-            self._live.update(Text(f"waiting: {text}", style="dim"))
-        else:
-            self._print(f"  waiting: {escape(text)}")
+        self._show(Text(f"waiting: {text}", style="dim"))
 
     def note(self, text: str) -> None:
         """Say it, and let it stay."""
