@@ -16,7 +16,6 @@ from dataclasses import dataclass
 from functools import cmp_to_key
 from pathlib import Path
 
-from builder.download import download
 from builder.errors import BuildError
 from builder.run import CommandError, run
 
@@ -64,6 +63,13 @@ def newest(
         unfinished.write_bytes(data)
         unfinished.rename(path)
     return Found(path, url, best["SHA256"], key)
+
+
+def download(url: str) -> bytes:
+    """A file over HTTP."""
+    from builder import download as over_http  # slow to import, and seldom needed
+
+    return over_http.download(url)
 
 
 def verified_release(repository: Repository, key: bytes) -> str:

@@ -10,7 +10,7 @@ from requests.adapters import HTTPAdapter
 from urllib3.exceptions import MaxRetryError, ProtocolError
 from urllib3.util import Retry
 
-from builder.errors import BuildError
+from builder.errors import Unreachable
 
 TIMEOUT = (10, 60)  # seconds to connect, and between two pieces
 LIMIT = 200 << 20  # bytes of a download; ZeroTier's package has about 3 MB
@@ -25,14 +25,6 @@ PATIENCE = Retry(
 )
 
 _own = threading.local()  # a requests.Session is not for two threads at once
-
-
-class Unreachable(BuildError):
-    """A server does not answer, or has not what was asked for; `answered` tells the latter."""
-
-    def __init__(self, message: str, answered: bool = False) -> None:
-        super().__init__(message)
-        self.answered = answered
 
 
 def download(url: str) -> bytes:

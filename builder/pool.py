@@ -15,8 +15,7 @@ from urllib.parse import quote, unquote, urlsplit
 
 from debian.debfile import DebFile
 
-from builder.download import Unreachable, download
-from builder.errors import BuildError
+from builder.errors import BuildError, Unreachable
 from builder.inputs import file_digest
 from builder.lock import Pin
 from builder.tarfiles import Entry, append
@@ -181,6 +180,8 @@ def _content(url: str) -> bytes:
     """What is at an address of one of the kinds that apt knows for a mirror."""
     parts = urlsplit(url)
     if parts.scheme not in ("file", "copy"):
+        from builder.download import download  # slow to import, and seldom needed
+
         return download(url)
     try:
         return Path(unquote(parts.path)).read_bytes()

@@ -6,8 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from builder import aptrepo
-from builder.download import Unreachable
-from builder.errors import BuildError
+from builder.errors import BuildError, Unreachable
 from builder.inputs import file_digest
 from builder.lock import ZerotierPin
 from builder.pool import Pool

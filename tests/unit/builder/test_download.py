@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from builder import download
-from builder.download import PATIENCE, Unreachable
-from builder.errors import BuildError
+from builder.download import PATIENCE
+from builder.errors import BuildError, Unreachable
 from builder.lock import Pin
 from builder.pool import Pool
 
