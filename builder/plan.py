@@ -72,20 +72,36 @@ class Plan:
         return dataclasses.replace(self.chosen.lock, zerotier=self.package.pin)
 
 
-def make(image: Image, options: Options, cache: Path, observer: Observer) -> Plan:
-    """Choose the packages, and line up the stages; a mistake in what the user wrote comes first."""
-    config = gateway_config.read(options.config) if options.config else ""
-    named = zerotier.from_file(options.zerotier, image.architecture) if options.zerotier else None
+@dataclass(frozen=True)
+class Named:
+    """Files of the user's, read: a mistake in them is said before anything is waited for."""
+
+    config: str  # "" without one
+    package: zerotier.Package | None
+
+
+def named(image: Image, options: Options) -> Named:
+    """Read them.
+
+    Raises:
+        BuildError: one is not there, or is no good.
+    """
+    package = zerotier.from_file(options.zerotier, image.architecture) if options.zerotier else None
+    return Named(gateway_config.read(options.config) if options.config else "", package)
+
+
+def make(image: Image, options: Options, given: Named, cache: Path, observer: Observer) -> Plan:
+    """Choose the packages, and line up the stages."""
     chosen = chosen_for(image, options, cache, observer)
     observer.note(f"packages: {chosen.source}")
     if why := namespace.why_not():
         observer.note(f"the tools tree cannot be entered, other machines may make other bytes: {why}")
     pool = pool_for(chosen, options, cache, observer)
-    package = named or zerotier_for(image, chosen, cache, pool, observer)
+    package = given.package or zerotier_for(image, chosen, cache, pool, observer)
     keep(package, chosen, pool, observer)
     epoch = options.date if options.date is not None else source_date(image)
-    stages = stages_for(image, package, config, epoch, chosen.lock, pool)
-    return Plan(image, chosen, pool, package, epoch, stages, config)
+    stages = stages_for(image, package, given.config, epoch, chosen.lock, pool)
+    return Plan(image, chosen, pool, package, epoch, stages, given.config)
 
 
 def wanted(image: Image) -> dict[str, Wanted]:

@@ -16,6 +16,7 @@ from builder.store import Store
 def relock(name: str, options: Options, observer: Observer) -> tuple[Path, list[str]]:
     """Renew an image's lock and fetch its packages; where it is, and what is different from the old one."""
     image = load.load(ROOT / "images", name)
+    given = plan.named(image, options)
     store = Store(options.cache.resolve())
     path = options.locks / f"{name}.lock"
     old = _old(path, observer)
@@ -23,7 +24,7 @@ def relock(name: str, options: Options, observer: Observer) -> tuple[Path, list[
         space(NEEDED[image.boot] // 4, store.root),
         store.locked(lambda: observer.note("waiting: another build uses the cache")),
     ):
-        planned = plan.make(image, options, store.root, observer)
+        planned = plan.make(image, options, given, store.root, observer)
         planned.pool.provide(planned.lock.every)
         locking.write(path, planned.lock)
     return path, lock.changes(old, planned.lock)

@@ -63,6 +63,7 @@ def verify(file: Path, manifest: Path | None, options: Options, anew: bool, obse
     _check_image(file)
     said = read_manifest(manifest or file.with_name(f"{file.stem}.manifest.json"))
     image = load.load(ROOT / "images", said.name)
+    given = plan.named(image, options)
     options = dataclasses.replace(options, lock=said.lock, date=said.date)
     cache = Store(options.cache.resolve())
     with (
@@ -70,7 +71,7 @@ def verify(file: Path, manifest: Path | None, options: Options, anew: bool, obse
         cache.locked(lambda: observer.note("waiting: another build uses the cache")),
         _stages(cache, anew) as store,
     ):
-        planned = plan.make(image, options, cache.root, observer)
+        planned = plan.make(image, options, given, cache.root, observer)
         check_inputs(said, planned)
         _, artifacts = resume(planned.stages, store, observer, left_out(image.architecture))
         observer.waiting("comparing")
