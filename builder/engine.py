@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -50,16 +50,20 @@ class StageResult:
     inputs: Inputs
 
 
+Made = Callable[[str, Path], None]  # a stage's name and its artifact
+
+
 def resume(
     stages: Sequence[Stage],
     store: Store,
     observer: Observer,
     aside: Mapping[str, str] | None = None,
+    made: Made = lambda stage, artifact: None,
 ) -> tuple[list[StageResult], dict[str, Path]]:
     """Run the stages that the cache does not have; all of these are verified before the first one runs.
 
     `aside` says which are left out, and why: others can do without their artifacts, and come out the same. So
-    they have their part in the others' ids all the same.
+    they have their part in the others' ids all the same. `made` hears of each artifact that there is.
     """
     aside = aside or {}
     ids: dict[str, str] = {}
@@ -84,6 +88,7 @@ def resume(
             continue
         result = _one(stage, inputs, ids[stage.name], store, observer, artifacts)
         results.append(result)
+        made(stage.name, artifacts[stage.name])
     return results, artifacts
 
 

@@ -8,12 +8,13 @@ import os
 import shutil
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from builder import foreign, gateway_config, imager, leaks, load, manifest, plan, zerotier
-from builder.engine import Observer, Outlook, StageResult, resume
+from builder.engine import Made, Observer, Outlook, StageResult, resume
 from builder.engine import look_ahead as look
 from builder.errors import BuildError
 from builder.files import copy_sparse, replacing
@@ -52,20 +53,21 @@ def build(name: str, options: Options, observer: Observer) -> Result:
     """Build an image: look at everything first, take what the cache has, make the rest."""
     began = time.monotonic()
     image = load.load(ROOT / "images", name)
+    given = plan.named(image, options)
     store = Store(options.cache.resolve())
     with (
         space(NEEDED[image.boot], store.root, options.out),
         store.locked(lambda: observer.note("waiting: another build uses the cache")),
     ):
-        planned = plan.make(image, options, store.root, observer)
+        planned = plan.make(image, options, given, store.root, observer)
         searches = searches_for(planned.config, store)
         aside = left_out(image.architecture)
-        results, artifacts = resume([*planned.stages, *searches], store, observer, aside)
-        observer.waiting(f"copying to {options.out}")
-        path = publish(artifacts["disk"], options.out / f"{name}.img", secret=options.config is not None)
+        path = options.out / f"{name}.img"
+        with publishing(path, secret=options.config is not None) as made:
+            results, artifacts = resume([*planned.stages, *searches], store, observer, aside, made)
         sha256 = (artifacts["gate"] / SHA256).read_text()
-        made = results[: -len(searches)]  # their ids say who builds
-        described = manifest.make(planned, made, artifacts["system"] / PACKAGES, path, sha256)
+        its = results[: -len(searches)]  # the searches' ids say who builds
+        described = manifest.make(planned, its, artifacts["system"] / PACKAGES, path, sha256)
         listing = write(options.out / f"{name}.manifest.json", json.dumps(described, indent=2) + "\n")
         if image.boot == "raspberry-pi":
             write(options.out / f"{name}{imager.SUFFIX}", imager.manifest(image, path, sha256))
@@ -84,7 +86,8 @@ def look_ahead(name: str, options: Options, observer: Observer) -> list[Outlook]
     """What `build` would do, stage by stage."""
     image = load.load(ROOT / "images", name)
     store = Store(options.cache.resolve())
-    planned = plan.make(image, options, store.root, observer)
+    given = plan.named(image, options)
+    planned = plan.make(image, options, given, store.root, observer)
     stages = [*planned.stages, *searches_for(planned.config, store)]
     return look(stages, store, left_out(image.architecture))
 
@@ -119,12 +122,28 @@ def left_out(architecture: str) -> dict[str, str]:
     return {"twins": f"left out, QEMU alone takes some six times as long: {why}"} if why else {}
 
 
-def publish(artifact: Path, target: Path, *, secret: bool) -> Path:
-    """Put a copy of the disk where the user wants it: sparse, whole, and at once."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(target, 0o600 if secret else 0o644) as unfinished:
-        copy_sparse(artifact / DISK, unfinished)
-    return target
+@contextmanager
+def publishing(target: Path, *, secret: bool) -> Iterator[Made]:
+    """Give it the disk: a copy is at `target` when the block ends well, sparse, whole, and at once.
+
+    It is made beside what comes after the disk: the search, which may yet refuse it.
+    """
+    with ExitStack() as stack:
+        beside = stack.enter_context(ThreadPoolExecutor(1))
+        copies: list[Future[None]] = []
+
+        def made(stage: str, artifact: Path) -> None:
+            if stage == "disk":
+                target.parent.mkdir(parents=True, exist_ok=True)
+                unfinished = stack.enter_context(replacing(target, 0o600 if secret else 0o644))
+                copies.append(beside.submit(copy_sparse, artifact / DISK, unfinished))
+
+        try:
+            yield made
+        finally:
+            wait(copies)
+        for copy in copies:
+            copy.result()
 
 
 def write(target: Path, text: str) -> Path:

@@ -185,20 +185,31 @@ def test_an_input_that_changes_during_an_earlier_stage_counts(tmp_path: Path) ->
     assert events == ["cached base", "ran disk: file changed"]
 
 
+def published(artifact: Path, target: Path, *, secret: bool) -> Path:
+    with pipeline.publishing(target, secret=secret) as made:
+        made("rootfs", artifact)
+        made("disk", artifact)
+    return target
+
+
 def test_what_is_published_is_whole_or_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     artifact = tmp_path / "artifact"
     artifact.mkdir()
     (artifact / "disk.img").write_bytes(b"new")
     target = tmp_path / "out" / "x.img"
-    assert pipeline.publish(artifact, target, secret=False).read_bytes() == b"new"
+    assert published(artifact, target, secret=False).read_bytes() == b"new"
     target.write_bytes(b"old")
+    with pytest.raises(BuildError), pipeline.publishing(target, secret=False) as made:
+        made("disk", artifact)
+        raise BuildError("the gate has found something")
+    assert target.read_bytes() == b"old"
 
     def fail(*_: object) -> str:
         raise BuildError("cp: No space left on device")
 
     monkeypatch.setattr(files, "run", fail)
     with pytest.raises(BuildError):
-        pipeline.publish(artifact, target, secret=False)
+        published(artifact, target, secret=False)
     assert target.read_bytes() == b"old"
     assert [p.name for p in target.parent.iterdir()] == ["x.img"]
 
@@ -206,7 +217,7 @@ def test_what_is_published_is_whole_or_not_there(tmp_path: Path, monkeypatch: py
 @pytest.mark.parametrize(("secret", "mode"), [(False, 0o644), (True, 0o600)])
 def test_an_image_with_a_secret_is_only_for_its_owner(tmp_path: Path, secret: bool, mode: int) -> None:
     (tmp_path / "disk.img").write_bytes(b"x")
-    image = pipeline.publish(tmp_path, tmp_path / "out/x.img", secret=secret)
+    image = published(tmp_path, tmp_path / "out/x.img", secret=secret)
     assert image.stat().st_mode & 0o777 & ~0o022 == mode & ~0o022
 
 
