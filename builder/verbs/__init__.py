@@ -24,6 +24,12 @@ def cache(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def package(parser: argparse.ArgumentParser) -> None:
+    """ZeroTier's package, if it is a file."""
+    what = "zerotier-one package (default: ZeroTier's own repository)"
+    parser.add_argument("--zerotier", type=Path, metavar="DEB", help=what)
+
+
 @dataclass(frozen=True)
 class Verb:
     """A word after ./build.py.

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from builder import host
 from builder.project import ROOT, say
-from builder.verbs import Verb, cache
+from builder.verbs import Verb, cache, package
 
 if TYPE_CHECKING:
     from builder import plan
@@ -23,13 +23,8 @@ def place(parser: argparse.ArgumentParser) -> None:
 
 def inputs(parser: argparse.ArgumentParser) -> None:
     """What decides on the bytes."""
+    package(parser)
     add = parser.add_argument
-    add(
-        "--zerotier",
-        type=Path,
-        metavar="DEB",
-        help="zerotier-one package (default: ZeroTier's own repository)",
-    )
     add(
         "--config",
         type=Path,

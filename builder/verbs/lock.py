@@ -5,19 +5,14 @@ from pathlib import Path
 
 from builder import host
 from builder.project import ROOT, say
-from builder.verbs import Verb, show
+from builder.verbs import Verb, package, show
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """An image, and where its packages are from."""
     add = parser.add_argument
     add("image", metavar="IMAGE", help="a name that ./build.py list shows")
-    add(
-        "--zerotier",
-        type=Path,
-        metavar="DEB",
-        help="zerotier-one package (default: ZeroTier's own repository)",
-    )
+    package(parser)
     add(
         "--cache",
         type=Path,
