@@ -87,8 +87,8 @@ def from_system(error: OSError) -> BuildError:
 
 
 def parse(argv: list[str]) -> argparse.Namespace:
-    """The command line; what comes after `demo` is the lab's to read."""
-    own, lab = (argv[:1], argv[1:]) if argv[:1] == ["demo"] else (argv, [])
+    """The command line; what comes after `demo` and `bench` is the lab's to read."""
+    own, lab = (argv[:1], argv[1:]) if argv[:1] in (["demo"], ["bench"]) else (argv, [])
     options = commandline.parse(own, VERBS, __doc__)
     options.arguments = lab
     return options
@@ -115,13 +115,6 @@ def run_demo(options: argparse.Namespace) -> int:
         raise BuildError(e.message, e.hint) from None
 
 
-def bench_arguments(parser: argparse.ArgumentParser) -> None:
-    """What the lab's benchmark wants to know."""
-    from lab.bench import run
-
-    run.arguments(parser)
-
-
 def run_bench(options: argparse.Namespace) -> None:
     """The lab's benchmark, on the packages of one image."""
     from builder import load
@@ -129,14 +122,15 @@ def run_bench(options: argparse.Namespace) -> None:
     from lab.errors import LabError
     from lab.standin import deb
 
+    wanted = run.parse(options.arguments)
     try:
-        if options.docs:
+        if wanted.docs:
             run.document()
             return
         host.ensure([host.BUILD, host.BENCH], say)
         image = load.load(ROOT / "images", "vps-amd64")
         (ROOT / "out").mkdir(exist_ok=True)
-        run.main(options, image.name, image.suite, image.packages, deb.build(ROOT / "out"))
+        run.main(wanted, image.name, image.suite, image.packages, deb.build(ROOT / "out"))
     except LabError as e:
         raise BuildError(e.message, e.hint) from None
 
@@ -163,9 +157,7 @@ VERBS = (
     # The lab is no business of the builder's, so its three verbs are here.
     Verb("standin", "build the lab's stand-in for ZeroTier", build_standin, json="its path"),
     Verb("demo", "boot the gateway in a virtual internet and show that it routes", run_demo),
-    Verb(
-        "bench", "measure builds side by side with Debian's other image builders", run_bench, bench_arguments
-    ),
+    Verb("bench", "measure builds side by side with Debian's other image builders", run_bench),
     completion.VERB,
     man.VERB,
     run_program.VERB,

@@ -7,7 +7,7 @@ import datetime
 import json
 import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from lab import process
@@ -42,8 +42,10 @@ SIZED = ("vps-amd64", "rpi-arm64")  # of these the sizes are shown, if they are 
 Say = Callable[[str], None]
 
 
-def arguments(parser: argparse.ArgumentParser) -> None:
+def parse(words: Sequence[str]) -> argparse.Namespace:
     """The command line of the verb `bench`."""
+    what = "Measure builds side by side with Debian's other image builders."
+    parser = argparse.ArgumentParser(prog="./build.py bench", description=what)
     add = parser.add_argument
     add("--runs", type=_positive, default=1, metavar="N", help="of each case; the median counts (default: 1)")
     add("--mirror", default="", metavar="URL", help="for everybody (default: this machine's apt has it)")
@@ -53,6 +55,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     )
     add("--keep", action="store_true", help="leave out/bench/work, some gigabytes, to be looked at")
     add("--docs", action="store_true", help="measure nothing: docs/benchmarks.md from docs/benchmarks.json")
+    return parser.parse_args(words)
 
 
 def _positive(word: str) -> int:

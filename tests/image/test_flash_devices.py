@@ -115,6 +115,7 @@ def test_every_byte_of_the_image_is_there(
     said = json.loads(done.stdout)
     assert said.pop("seconds") >= 0
     assert said == {
+        "ok": True,
         "device": card.path,
         "image": str(image),
         "bytes": len(content),
