@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from builder import gate, listing
-from builder.inputs import Inputs, digest, file_digest, source_inputs
+from builder.files import sparse_digest
+from builder.inputs import Inputs, digest, source_inputs
 from builder.leaks import CONTENTS, Who
 from builder.stages import DISK, FAT, FIRMWARE, LAID_TAR, Work
 
 SHA256 = "sha256"
-SOURCES = ["stages/gate.py", "gate.py", "leaks.py", "hygiene.py"]
+SOURCES = ["stages/gate.py", "gate.py", "leaks.py", "hygiene.py", "files.py"]
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,7 @@ class GateStage:
             allowed=self.allowed,
         )
         with ThreadPoolExecutor(1) as beside:
-            sha256 = beside.submit(file_digest, disk)
+            sha256 = beside.submit(sparse_digest, disk)
             report = gate.inspect(search)
         (work.out / SHA256).write_text(sha256.result())
         listed = sorted({finding.line() for finding in report.on_purpose})

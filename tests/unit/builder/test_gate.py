@@ -13,7 +13,8 @@ import pytest
 
 from builder import gate, leaks, listing
 from builder.errors import BuildError
-from builder.files import data_extents
+from builder.files import data_extents, sparse_digest
+from builder.inputs import file_digest
 
 WHO = leaks.Who(
     "alice", "/home/alice", "workbench", "0123456789abcdef" * 2, ("/srv/ztgate", "/var/tmp/cache")
@@ -264,6 +265,16 @@ def test_facts_of_this_machine(tmp_path: Path) -> None:
     who = leaks.who(tmp_path, Path("/"))
     assert who.places == (str(tmp_path.resolve()),)  # and not /, which is everywhere
     assert who.home.startswith("/")
+
+
+@pytest.mark.parametrize("end", [0, 5])
+def test_a_checksum_has_the_holes_in_it(tmp_path: Path, end: int) -> None:
+    disk = disk_of(searched(tmp_path))
+    with disk.open("r+b") as f:
+        f.truncate(4 * HOLE + end)
+    assert sparse_digest(disk) == file_digest(disk)
+    (tmp_path / "empty").touch()
+    assert sparse_digest(tmp_path / "empty") == file_digest(tmp_path / "empty")
 
 
 def test_holes_are_not_read(tmp_path: Path) -> None:
