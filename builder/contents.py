@@ -2,39 +2,19 @@
 
 from __future__ import annotations
 
-import stat
-import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from builder import partitions
+from builder.debugfs import Debugfs, File
 from builder.errors import BuildError
 from builder.gateway_config import LABEL
-from builder.run import run, streamed
+from builder.run import run
 from builder.tools import Tools
 
 AT_ONCE = 64 << 20  # bytes of content that are asked for at once
 EXT_MAGIC = b"\x53\xef"  # in an ext2, 3 or 4 superblock, linux/fs/ext4/ext4.h
-
-
-@dataclass(frozen=True)
-class File:
-    """A name in a file system: its inode, mode with its kind, and size."""
-
-    inode: int
-    mode: int
-    size: int
-
-    @property
-    def regular(self) -> bool:
-        """Whether it has content."""
-        return stat.S_ISREG(self.mode)
-
-    @property
-    def directory(self) -> bool:
-        """Whether there is something below it."""
-        return stat.S_ISDIR(self.mode)
 
 
 @dataclass(frozen=True)
@@ -48,20 +28,13 @@ class Disk:
     fat: int  # offsets in bytes
     root: int
 
+    @property
+    def _root(self) -> Debugfs:
+        return Debugfs(self.tools, self.path, self.root)
+
     def files(self) -> dict[str, File]:
-        """Every path of the root, without a leading slash; debugfs is asked once for each level."""
-        found: dict[str, File] = {}
-        level = [""]
-        while level:
-            answers = self._ask([f'ls -p "/{directory}"' for directory in level])
-            here = {
-                f"{directory}/{name}".lstrip("/"): file
-                for directory, answer in zip(level, answers, strict=True)
-                for name, file in _listed(answer)
-            }
-            found |= here
-            level = [path for path, file in here.items() if file.directory]
-        return found
+        """Every path of the root, without a leading slash."""
+        return self._root.files()
 
     def read(self, files: dict[str, File]) -> Iterator[tuple[str, bytes]]:
         """The contents of regular files."""
@@ -83,7 +56,7 @@ class Disk:
 
     def ask(self, request: str) -> bytes:
         """What debugfs says to a request about the root."""
-        return self._ask([request])[0]
+        return self._root.ask([request])[0]
 
     def at(self, offset: int, size: int) -> bytes:
         """Bytes of the disk."""
@@ -92,39 +65,11 @@ class Disk:
             return disk.read(size)
 
     def _cat(self, files: dict[str, File]) -> Iterator[tuple[str, bytes]]:
-        answers = self._ask([f"cat <{file.inode}>" for file in files.values()])
+        answers = self._root.ask([f"cat <{file.inode}>" for file in files.values()])
         for (path, file), data in zip(files.items(), answers, strict=True):
             if len(data) != file.size:
                 raise BuildError(f"{self.path}: /{path} cannot be read from it", "is the image whole?")
             yield path, data
-
-    def _ask(self, requests: Iterable[str]) -> list[bytes]:
-        """What debugfs says to each request: it repeats the request before it, after a prompt."""
-        lines = list(requests)
-        if not lines:
-            return []
-        with tempfile.TemporaryFile() as script:
-            script.write("".join(f"{line}\n" for line in lines).encode())
-            script.seek(0)
-            device = f"{self.path}?offset={self.root}"
-            argv = self.tools.argv("usr/sbin/debugfs", ["-f", "-", device])
-            with streamed(argv, env=self.tools.environment(), stdin=script.fileno()) as said:
-                text = said.read()
-        answers, at = [], 0
-        asked = [f"debugfs: {line}\n".encode() for line in lines]
-        for mine, following in zip(asked, [*asked[1:], b""], strict=True):
-            start = at + len(mine)
-            at = text.find(following, start) if following else len(text)
-            answers.append(text[start:at])
-        return answers
-
-
-def _listed(answer: bytes) -> Iterator[tuple[str, File]]:
-    for line in answer.decode(errors="replace").splitlines():
-        if line.startswith("/"):
-            inode, mode, _, _, name, size, _ = line[1:].split("/")
-            if name not in (".", "..", ""):
-                yield name, File(int(inode), int(mode, 8), int(size or 0))
 
 
 def open_image(path: Path, tools: Tools) -> Disk:

@@ -5,17 +5,15 @@ from __future__ import annotations
 import hashlib
 import re
 import stat
-import tempfile
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from builder.run import Arg, streamed
+from builder.debugfs import Debugfs, prompted
 from builder.tools import Tools
 
-DEBUGFS = "usr/sbin/debugfs"
+ROOT = 2  # its inode, linux/fs/ext4/ext4.h
 STAT = re.compile(r"User:\s+(\d+)\s+Group:\s+(\d+).*?Size: (\d+)", re.DOTALL)
 TIME = re.compile(r"^ ?([acm]|cr)time: 0x([0-9a-f]+)", re.MULTILINE)
 ATTRIBUTES = re.compile(r"^Extended attributes:\n((?:  .*\n)+)", re.MULTILINE)
@@ -46,7 +44,9 @@ class FileSystem:
 
     def read(self) -> dict[str, Node]:
         """All that is in it, by path."""
-        inodes, modes = self._walk()
+        files = self._debugfs.files()
+        inodes = {"/": ROOT, **{f"/{path}": file.inode for path, file in files.items()}}
+        modes = {ROOT: stat.S_IFDIR | 0o755, **{file.inode: file.mode for file in files.values()}}
         nodes = self._nodes(inodes, modes)
         sums = self._sums({i: node.size for i, node in nodes.items() if node.mode.startswith("-")})
         return {
@@ -60,22 +60,6 @@ class FileSystem:
         said = self._ask([f"icheck {block}"])[0].split("\n")
         return next((line.split("\t")[1] for line in said if line.startswith(f"{block}\t")), "")
 
-    def _walk(self) -> tuple[dict[str, int], dict[int, int]]:
-        """Every path below /, a level of directories at a time."""
-        inodes: dict[str, int] = {"/": 2}
-        modes: dict[int, int] = {2: stat.S_IFDIR | 0o755}
-        level = ["/"]
-        while level:
-            below: list[str] = []
-            for directory, said in zip(level, self._ask(f'ls -p "{path}"' for path in level), strict=True):
-                for inode, mode, name in _listed(said):
-                    path = f"{directory.rstrip('/')}/{name}"
-                    inodes[path], modes[inode] = inode, mode
-                    if stat.S_ISDIR(mode):
-                        below.append(path)
-            level = below
-        return inodes, modes
-
     def _nodes(self, inodes: dict[str, int], modes: dict[int, int]) -> dict[int, Node]:
         numbers = sorted(set(inodes.values()))
         said = self._ask(f"stat <{number}>" for number in numbers)
@@ -83,10 +67,10 @@ class FileSystem:
 
     def _sums(self, sizes: dict[int, int]) -> dict[int, str]:
         """The files' checksums; one run of debugfs writes all of them, one after the other."""
-        with self._script(f"cat <{inode}>" for inode in sizes) as argv, streamed(argv) as pipe:
+        with self._debugfs.answering(f"cat <{inode}>" for inode in sizes) as pipe:
             sums = {}
             for inode, size in sizes.items():
-                asked = f"debugfs: cat <{inode}>\n".encode()
+                asked = prompted(f"cat <{inode}>")
                 if pipe.read(len(asked)) != asked:
                     break  # a size that is a lie: the rest cannot be told apart
                 sums[inode] = _sum(pipe, size)
@@ -96,27 +80,11 @@ class FileSystem:
 
     def _ask(self, requests: Iterable[str]) -> list[str]:
         """What debugfs answers to each."""
-        with self._script(requests) as argv, streamed(argv) as pipe:
-            said = pipe.read().decode(errors="replace")
-        return re.split(r"^debugfs: .*\n", said, flags=re.MULTILINE)[1:]
+        return [said.decode(errors="replace") for said in self._debugfs.ask(requests)]
 
-    @contextmanager
-    def _script(self, requests: Iterable[str]) -> Iterator[list[Arg]]:
-        """A command line of debugfs that reads these from a file."""
-        with tempfile.NamedTemporaryFile("w", encoding="utf-8") as file:
-            file.write("".join(f"{request}\n" for request in requests))
-            file.flush()
-            device = f"{self.image}?offset={self.offset}"
-            yield self.tools.argv(DEBUGFS, ["-f", file.name, device])
-
-
-def _listed(said: str) -> Iterator[tuple[int, int, str]]:
-    """Inode, mode and name of each line of `ls -p`."""
-    for line in said.splitlines():
-        if line.startswith("/"):
-            inode, mode, _, _, name, _, _ = line[1:].split("/")
-            if name not in (".", "..", ""):  # the last: room for names in lost+found
-                yield int(inode), int(mode, 8), name
+    @property
+    def _debugfs(self) -> Debugfs:
+        return Debugfs(self.tools, self.image, self.offset)
 
 
 def _node(mode: int, said: str) -> Node:

@@ -12,7 +12,8 @@ from pathlib import Path
 import yaml
 
 from builder import initrd
-from builder.contents import Disk, File
+from builder.contents import Disk
+from builder.debugfs import File
 from builder.dpkg import STATUS, installed
 from builder.image import MIB
 from builder.targets import Need, Target

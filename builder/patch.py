@@ -10,10 +10,10 @@ import tarfile
 from collections.abc import Container, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 
+from builder import debugfs
 from builder.errors import BuildError
 from builder.tools import Tools
 
-DEBUGFS = "usr/sbin/debugfs"
 # What it says when all is well; anything else is an error, though it ends with status 0.
 FINE = ("debugfs", "Allocated inode: ")
 
@@ -34,7 +34,7 @@ def apply(tools: Tools, disk: Path, offset: int, tar: Path, there: Container[str
                 file.chmod(member.mode)  # debugfs takes it from there
     requests = "".join(f"{line}\n" for line in script(members, there, scratch))
     said = tools.run(
-        DEBUGFS,
+        debugfs.PROGRAM,
         *("-w", "-f", "-", f"{disk}?offset={offset}"),
         stdin=requests.encode(),
         env={"E2FSPROGS_FAKE_TIME": str(tools.epoch)},

@@ -34,7 +34,8 @@ from spdx_tools.spdx.model.relationship import Relationship, RelationshipType
 from spdx_tools.spdx.parser.jsonlikedict.json_like_dict_parser import JsonLikeDictParser
 from spdx_tools.spdx.validation.document_validator import validate_full_spdx_document
 
-from builder.contents import Disk, File
+from builder.contents import Disk
+from builder.debugfs import File
 from builder.dpkg import merged
 from builder.errors import BuildError
 
