@@ -18,6 +18,7 @@ from pathlib import Path
 
 from builder import gateway_config, partitions
 from builder.errors import BuildError
+from builder.files import extents
 from builder.inputs import file_digest
 
 BLOCK = 4096
@@ -136,17 +137,8 @@ def _state(image: Path) -> tuple[int, int, int]:
 
 def _data(file: int, start: int, end: int) -> Iterator[tuple[int, int]]:
     """Where a file has data, in whole blocks from `start` on."""
-    at = start
-    while at < end:
-        try:
-            low = os.lseek(file, at, os.SEEK_DATA)
-            high = min(os.lseek(file, low, os.SEEK_HOLE), end)
-        except OSError:  # ENXIO: only a hole is left
-            return
-        low = low - (low - start) % BLOCK
-        if low < end:
-            yield low, high
-        at = high
+    for low, high in extents(file, start, end):
+        yield low - (low - start) % BLOCK, high
 
 
 def _copied(source: Path, target: Path) -> None:

@@ -57,14 +57,17 @@ def sparse_digest(path: Path) -> str:
 
 def data_extents(path: Path) -> list[tuple[int, int]]:
     """Where a sparse file has data: starts and ends."""
-    found, at = [], 0
     with path.open("rb") as file:
-        end = os.fstat(file.fileno()).st_size
-        while at < end:
-            try:
-                start = os.lseek(file.fileno(), at, os.SEEK_DATA)
-            except OSError:  # ENXIO: only a hole is left
-                break
-            at = os.lseek(file.fileno(), start, os.SEEK_HOLE)
-            found.append((start, at))
-    return found
+        return list(extents(file.fileno(), 0, os.fstat(file.fileno()).st_size))
+
+
+def extents(file: int, start: int, end: int) -> Iterator[tuple[int, int]]:
+    """The same of a part of an open file; one that gets shorter meanwhile ends early."""
+    while start < end:
+        try:
+            low = os.lseek(file, start, os.SEEK_DATA)
+            start = min(os.lseek(file, low, os.SEEK_HOLE), end)
+        except OSError:  # ENXIO: only a hole is left
+            return
+        if low < end:
+            yield low, start

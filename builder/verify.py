@@ -14,7 +14,8 @@ from builder import dpkg, load, lock, plan
 from builder.compare import Finding, Pair
 from builder.engine import Observer, identify, resume
 from builder.errors import BuildError
-from builder.inputs import Inputs, difference, file_digest
+from builder.files import sparse_digest
+from builder.inputs import Inputs, difference
 from builder.origin import Origins
 from builder.partitions import NoTable, read
 from builder.pipeline import NEEDED, left_out, space
@@ -75,8 +76,8 @@ def verify(file: Path, manifest: Path | None, options: Options, anew: bool, obse
         check_inputs(said, planned)
         _, artifacts = resume(planned.stages, store, observer, left_out(image.architecture))
         observer.waiting("comparing")
-        built = file_digest(artifacts["disk"] / DISK)
-        found = file_digest(file)
+        built = sparse_digest(artifacts["disk"] / DISK)
+        found = sparse_digest(file)
         if built == found:
             return Verdict(built, found, ())
         tools = Tools(artifacts["tools"] / "tree", planned.epoch)
