@@ -12,6 +12,7 @@ import pytest
 from tests import access_point, kernel
 
 ROOT = Path(__file__).resolve().parent.parent
+pytest_plugins = ["tests.scenarios"]
 # The same cases each time, and as long as they take: machines differ.
 hypothesis.settings.register_profile("ztgate", deadline=None, derandomize=True)
 hypothesis.settings.load_profile("ztgate")
