@@ -17,8 +17,8 @@ test: setup  ## everything: unit, image, netns and qemu tests
 	$(TESTS)
 unit image netns qemu:  ## (also by their own names) one tier of the tests
 	$(TESTS) $@
-soak:   ## what takes long and seldom finds anything: more boots, ten builds of each image
-	$(TESTS) --soak
+soak:   ## what takes long and seldom finds anything; SECONDS=3600: hardships for so long, and docs/reliability.md
+	$(TESTS) $(if $(SECONDS),--scenarios $(SECONDS),--soak)
 bench:  ## measure builds side by side with mkosi, debos and vmdb2 (RUNS=3 for medians; an hour or so each)
 	./build.py bench $(if $(RUNS),--runs $(RUNS)) $(if $(MIRROR),--mirror $(MIRROR))
 clean:  ## remove what was built, and the cache

@@ -1,10 +1,13 @@
 """Run tiers of tests and end with one plain summary.
 
-    ./build.py run python -m tests [--zerotier DEB] [--soak] [unit] [image] [netns] [qemu] [-- PYTEST OPTIONS]
+    ./build.py run python -m tests [--zerotier DEB] [--soak | --scenarios SECONDS] [TIER...] [-- PYTEST...]
+
+The tiers are unit, image, netns and qemu.
 
 Without a tier: all of them. Images are built once where a tier wants them, while `unit` runs without them;
 then the tiers, and the files of `netns` and `qemu`, run side by side, one for each processor. Tests that are
-marked `soak` take long and seldom find anything: they run with --soak, and nothing else does then.
+marked `soak` take long and seldom find anything: they run with --soak, and nothing else does then. With
+--scenarios only those do that keep a record (lab/scenario.py), for so many seconds in all.
 """
 
 import argparse
@@ -14,7 +17,7 @@ import sys
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from tests import access_point, browser, jobs, kernel
+from tests import access_point, browser, jobs, kernel, soak
 from tests.conftest import ROOT
 from tests.jobs import REPORTS, Job
 
@@ -46,14 +49,14 @@ def _parts(tier: str) -> list[str]:
     return sorted(f"{tier}/{path.name}" for path in (ROOT / "tests" / tier).glob("test_*.py"))
 
 
-def build_once(zerotier: Path | None, soak: bool) -> list[str]:
+def build_once(zerotier: Path | None, soaking: bool) -> list[str]:
     """Build what the image's tiers need, with the builder's own progress on the screen."""
     standin = Path(_output([sys.executable, "build.py", "standin"]).strip().splitlines()[-1]).resolve()
     deb = zerotier.resolve() if zerotier else standin
     given = ["--zerotier", str(deb), "--image", _built("vps-amd64", deb)]
     # A real package is for one architecture only.
     given += ["--pi-image", _built("rpi-arm64", standin)]
-    return [*given, "--arm-image", _built("vps-arm64", standin)] if soak else given
+    return [*given, "--arm-image", _built("vps-arm64", standin)] if soaking else given
 
 
 def _built(name: str, deb: Path) -> str:
@@ -61,13 +64,13 @@ def _built(name: str, deb: Path) -> str:
     return str(ROOT / json.loads(_output(words))["path"])
 
 
-def prepared(zerotier: Path | None, tiers: list[str], soak: bool) -> dict[str, list[str]]:
+def prepared(zerotier: Path | None, tiers: list[str], soaking: bool) -> dict[str, list[str]]:
     """Each tier's options for pytest; what they name is made or downloaded here, outside the sandbox."""
-    images = build_once(zerotier, soak)
+    images = build_once(zerotier, soaking)
     given = {tier: list(images) for tier in tiers}
     if "netns" in given:
         _output([sys.executable, "-m", "lab.userland"])
-    if "qemu" in given and not soak:
+    if "qemu" in given and not soaking:
         given["qemu"] += ["--hostapd", str(access_point.download(REPORTS))]
         for name in kernel.OTHERS:
             given["qemu"] += [f"--kernel-{name}", str(kernel.download(name, REPORTS))]
@@ -93,13 +96,17 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests", description=__doc__)
     parser.add_argument("tiers", nargs="*", metavar="TIER", help=", ".join(TIERS))
     parser.add_argument("--zerotier", type=Path, metavar="DEB")
-    parser.add_argument("--soak", action="store_true")
+    how = parser.add_mutually_exclusive_group()
+    how.add_argument("--soak", action="store_true")
+    how.add_argument("--scenarios", type=int, metavar="SECONDS")
     options = parser.parse_args(words)
-    tiers = options.tiers or (["image", "qemu"] if options.soak else list(TIERS))
+    seconds: int | None = options.scenarios
+    tiers = options.tiers or usual(options.soak, seconds)
     if unknown := set(tiers) - set(TIERS):
         parser.error(f"{', '.join(sorted(unknown))}: the tiers are {', '.join(TIERS)}")
     REPORTS.mkdir(parents=True, exist_ok=True)
-    chosen = ["-m", "soak" if options.soak else "not soak", *rest]
+    chosen = ["-m", "soak" if options.soak else "not soak"] if seconds is None else soak.began(seconds, tiers)
+    chosen += rest
 
     def work() -> Iterator[Job]:
         if "unit" in tiers:
@@ -108,7 +115,17 @@ def main() -> int:
         if others := [tier for tier in tiers if tier != "unit"]:
             yield from planned(others, prepared(options.zerotier, others, options.soak), chosen)
 
-    return 0 if report(tiers, work()) else 1
+    good = report(tiers, work())
+    if seconds is not None:
+        good = soak.ended(seconds, options.zerotier) and good
+    return 0 if good else 1
+
+
+def usual(soaking: bool, seconds: int | None) -> list[str]:
+    """The tiers that are run where none is named."""
+    if seconds is not None:
+        return ["netns", "qemu"]
+    return ["image", "qemu"] if soaking else list(TIERS)
 
 
 def report(tiers: Sequence[str], work: Iterable[Job]) -> bool:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 from lab.bench.report import OURS, REFERENCE, Entry, Report
 from lab.bench.tools import CASES, COLD, OVERLAY, PACKAGES
+from lab.tables import Row, columns, markdown
 
-Row = Sequence[str]
 COLUMNS = ("", "version", *CASES)
 # What issue and README promise: by case, what is measured, in which unit, and the most that it may be.
 AIMS = (
@@ -33,7 +33,7 @@ def document(report: Report) -> str:
     """The page."""
     figure = "of one run" if report.runs == 1 else f"the median of {report.runs} runs"
     parts = [HEAD.format(image=report.image, figure=figure)]
-    parts += [f"## The machine\n\n{_markdown(('', ''), list(report.machine.items()))}"]
+    parts += [f"## The machine\n\n{markdown(('', ''), list(report.machine.items()))}"]
     parts += [
         f"{len(report.packages)} packages and what they depend on, from {report.mirror}, "
         f"as it was on {report.mirror_date}; measured on {report.date}.\n"
@@ -44,31 +44,31 @@ def document(report: Report) -> str:
 
 def table(report: Report) -> str:
     """For the terminal: processor time, and wall-clock time behind it."""
-    lines = [*_columns((COLUMNS, *(_both(report, entry) for entry in report.entries))), ""]
+    lines = [*columns((COLUMNS, *(_both(report, entry) for entry in report.entries))), ""]
     lines += ["processor time (ratio to the reference's from nothing), wall-clock time"]
     lines += _errors(report)
-    lines += _columns(list(aims(report)))
+    lines += columns(list(aims(report)))
     lines += [_devices(report)] if report.devices else []
-    lines += _columns([_size_row(report, i) for i in range(len(report.sizes))])
+    lines += columns([_size_row(report, i) for i in range(len(report.sizes))])
     lines += [f"boot: {report.boot['total']:,} instructions"] if report.boot else []
     return "\n".join(lines)
 
 
 def _sections(report: Report) -> Iterator[tuple[str, str]]:
     makes: list[Row] = [(f"`{e.tool}`", e.version, e.makes) for e in report.entries]
-    yield "The tools", _markdown(("", "version", "makes"), makes) + _cases()
+    yield "The tools", markdown(("", "version", "makes"), makes) + _cases()
     for title, what in (("Processor time, seconds", "cpu"), ("Wall-clock time, seconds", "wall")):
         rows: list[Row] = [(f"`{e.tool}`", *_figures(report, e, what)) for e in report.entries]
         note = f"In brackets: in units of what `{REFERENCE}` takes from nothing.\n\n" if what == "cpu" else ""
-        yield title, note + _markdown(("", *CASES), rows)
+        yield title, note + markdown(("", *CASES), rows)
     if errors := _errors(report):
         yield "What could not be run here", "".join(f"- {error}\n" for error in errors)
-    yield "What was aimed at", _markdown(("", "at most", "measured", ""), list(aims(report)))
+    yield "What was aimed at", markdown(("", "at most", "measured", ""), list(aims(report)))
     if report.devices:
         yield "One more device from a built image", f"{_devices(report)} {OTHERS}\n"
     if report.sizes:
         rows = [_size_row(report, i) for i in range(len(report.sizes))]
-        yield "Sizes", _markdown(("", "raw", "raw.zst"), rows)
+        yield "Sizes", markdown(("", "raw", "raw.zst"), rows)
     if report.boot:
         yield "From power-on to ready", _boot(report.boot)
 
@@ -133,18 +133,6 @@ def _boot(boot: dict[str, object]) -> str:
     idle = f"\nIdle memory: {boot['idle_memory_mb']} MB.\n"
     return (
         f"`{boot['image']}`, in guest instructions.\n\n"
-        + _markdown(("phase", "instructions"), [*rows, ("together", f"{total:,}")])
+        + markdown(("phase", "instructions"), [*rows, ("together", f"{total:,}")])
         + idle
     )
-
-
-def _markdown(head: Row, rows: Sequence[Row]) -> str:
-    lines = [head, tuple("---" for _ in head), *rows]
-    return "".join("| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |\n" for row in lines)
-
-
-def _columns(rows: Sequence[Row]) -> list[str]:
-    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))] if rows else []
-    return [
-        "  ".join(f"{cell:{width}}" for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
-    ]

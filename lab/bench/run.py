@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from lab import process
+from lab import process, this_machine
 from lab.bench import page, report, room, surroundings
 from lab.bench.report import Devices, Entry, Report, Size
 from lab.bench.room import Measured, Room
@@ -95,7 +95,7 @@ def say(text: str) -> None:
 
 def measure(task: Task, options: argparse.Namespace, say: Say) -> Report:
     """Every tool, one after another."""
-    seen, date = surroundings.machine(), surroundings.mirror_date(task.mirror, task.suite)
+    seen, date = this_machine.described(), surroundings.mirror_date(task.mirror, task.suite)
     boot = json.loads(BOOT.read_text()) if BOOT.exists() else None
     work = OUT / "work"
     shutil.rmtree(work, ignore_errors=True)
