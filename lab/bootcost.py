@@ -50,6 +50,7 @@ WEIGHED = r"MemTotal: +(?P<total>\d+) kB\s+MemAvailable: +(?P<available>\d+) kB"
 SHOWN = re.compile(r"^(?:CPUUsageNSec=(\d+) Id=(\S+)|Id=(\S+) CPUUsageNSec=(\d+))$", re.MULTILINE)
 ALL = "system.slice/all"
 NEVER = 2**64 - 1  # systemd's "not counted"
+SHOWN_UNITS = 25  # of all, those that take most
 
 
 @dataclass(frozen=True)
@@ -66,6 +67,7 @@ class Boot:
 
     phases: tuple[Phase, ...]
     total: int
+    units: Mapping[str, int]
 
 
 @dataclass(frozen=True)
@@ -109,7 +111,8 @@ def divided(marks: Sequence[Phase], total: int, used: Used) -> Boot:
         phases.append(Phase(name, part))
         named += part
     others = used.services - named
-    return Boot((*phases, Phase(SERVICES, others), Phase(REST, left - named - others)), total)
+    largest = dict(sorted(used.units.items(), key=lambda item: -item[1])[:SHOWN_UNITS])
+    return Boot((*phases, Phase(SERVICES, others), Phase(REST, left - named - others)), total, largest)
 
 
 def boot(world: World, machine: Machine) -> Boot:
