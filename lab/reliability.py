@@ -29,8 +29,8 @@ HEAD = """# Reliability
 
 What homes and clouds do to a gateway, tried on the shipped code in the lab, as often as {seconds} seconds
 in all allowed. The times are from the hardship, or from its end where it lasts, until members are served
-again: wall-clock time on the machine below, which emulates the gateway where it has no KVM, and is many times slower
-then than a real one. A scenario that takes longer than it is allowed counts as lost.
+again: wall-clock time on the machine below, which emulates the gateway where it has no KVM, and is then many
+times slower than a real one. A scenario that takes longer than it is allowed counts as lost.
 """
 
 

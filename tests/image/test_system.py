@@ -183,7 +183,7 @@ def test_cloud_init_asks_the_providers_in_the_right_order(vps: Disk) -> None:
 
 
 def test_cloud_init_has_little_to_parse(root: Root) -> None:
-    """It reads all of it a dozen times at first boot: a thousand characters are some 250 million instructions."""
+    """It reads all of it a dozen times at first boot: a thousand characters are 250 million instructions."""
     names = [f"/etc/cloud/cloud.cfg.d/{name}" for name in root.names("/etc/cloud/cloud.cfg.d")]
     assert sum(len(root.text(name)) for name in ("/etc/cloud/cloud.cfg", *names)) < 1500
 

@@ -50,7 +50,7 @@ def test_the_phases_are_all_of_the_boot() -> None:
 
 
 def test_the_table_has_both_boots() -> None:
-    boot = Boot((Phase("kernel", 2_000_000),), 3_000_000)
+    boot = Boot((Phase("kernel", 2_000_000),), 3_000_000, {"a.service": 1_000_000})
     first = json.loads(
         json.dumps({"phases": [{"name": "kernel", "instructions": 5_000_000}], "total": 7_000_000})
     )

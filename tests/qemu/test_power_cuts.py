@@ -1,0 +1,103 @@
+"""The power fails at random moments, several times in a row: afterwards all is as if it had not.
+
+A machine that is killed keeps on its disk what it has written and loses the rest, as one whose plug is pulled.
+"""
+
+import json
+import shlex
+from pathlib import Path
+
+import pytest
+
+from lab.machine import Machine
+from lab.scenario import Scenario
+from lab.world import FAILED, LIVED_IN, READY, World
+
+from .conftest import Make, member_goes_out
+
+# Seconds of wall-clock time from power-on until members are served, under emulation beside other machines.
+WITHIN = 400
+FIRST_BOOT = 60.0  # seconds: what a first boot is thought to take, as long as none was seen
+ROUTES = {"0.0.0.0/0", "::/0", "10.66.0.0/24", "192.168.77.0/24"}
+STATE = ("/var/lib/ztgate", "/etc/ztgate", "/run/ztgate")
+
+
+class Plug:
+    """The power of a gateway in a network of its own, and who has come to that network as the gateway."""
+
+    def __init__(self, world: World, scenario: Scenario, machine: Machine, nwid: str) -> None:
+        self.world, self.scenario, self.machine, self.nwid = world, scenario, machine, nwid
+        self.nodes: set[str] = set()
+
+    def cut(self, times: int, spread: float) -> None:
+        """Switch it on and cut the power within ``spread`` seconds, so many times."""
+        for _ in range(times):
+            self.machine.start()
+            after = self.scenario.random.uniform(0, spread)
+            self.machine.stays(after, never=FAILED)
+            self.machine.cut_power()
+            self.nodes |= set(self.world.controller.members(self.nwid))
+            cuts = int(self.scenario.record.figures.get("power cuts", 0)) + 1
+            self.scenario.figure("power cuts", cuts)
+
+    def back(self) -> float:
+        """Switch it on, and wait until it is ready by itself; the seconds that it took, all of a gateway there."""
+        with self.scenario.recovery():
+            self.machine.start()
+            assert self.machine.expect(READY, timeout=WITHIN, never=FAILED)["network"] == self.nwid
+        self.nodes |= set(self.world.controller.members(self.nwid))
+        if len(self.nodes) != 1:
+            self.scenario.lost(f"the identity: the controller has seen {sorted(self.nodes)}")
+        routes = {route["target"] for route in self.world.controller.network(self.nwid)["routes"]}
+        if missing := ROUTES - routes:
+            self.scenario.lost(f"routes: {sorted(missing)}")
+        self.files_are_whole()
+        member_goes_out(self.world, self.nwid)
+        return self.scenario.record.recovered[-1]
+
+    def files_are_whole(self) -> None:
+        """Nothing failed, and no file of state is half of one."""
+        shell = self.world.shell()
+        assert shell.run("systemctl list-units --failed --no-legend --plain") == ""
+        names = shell.run(f"find {' '.join(STATE)} -name '*.json' -size +0").split()
+        assert names, "no state at all"
+        for name in names:
+            json.loads(shell.run(f"cat {shlex.quote(name)}"))
+        shell.run("ztgate plan | grep -q 'nothing to do'")
+        shell.leave()
+
+
+def plugged_in(world: World, scenario: Scenario, make: Make, image: Path | None) -> Plug:
+    """A gateway that was never switched on."""
+    nwid = world.controller.create_network(**LIVED_IN)
+    return Plug(world, scenario, make(world.config(nwid), image=image), nwid)
+
+
+def first_boots(world: World, scenario: Scenario, make: Make, image: Path | None, short: int) -> None:
+    """Cut three times before it has ever been ready, or soon after."""
+    spread = FIRST_BOOT
+    for _ in scenario.rounds(short):
+        plug = plugged_in(world, scenario, make, image)
+        plug.cut(3, spread)
+        spread = plug.back()
+        plug.machine.cut_power()
+
+
+def later_boots(world: World, scenario: Scenario, make: Make, image: Path | None, short: int) -> None:
+    """Cut five times while it boots, or works."""
+    plug = plugged_in(world, scenario, make, image)
+    spread = plug.back()
+    for _ in scenario.rounds(short):
+        plug.machine.cut_power()
+        plug.cut(5, 1.2 * spread)
+        spread = plug.back()
+
+
+@pytest.mark.scenario("power", "power cuts during first boot", within=WITHIN)
+def test_first_boots(scenario: Scenario, world: World, make: Make) -> None:
+    first_boots(world, scenario, make, None, short=2)
+
+
+@pytest.mark.scenario("power", "power cuts at later boots and at work", within=WITHIN)
+def test_later_boots(scenario: Scenario, world: World, make: Make) -> None:
+    later_boots(world, scenario, make, None, short=3)
