@@ -21,6 +21,7 @@ from .state import State
 from .steps import (
     ask_people,
     drop_token,
+    gate,
     join_network,
     load_firewall,
     prove,
@@ -72,7 +73,7 @@ def reconcile(machine: Machine, found: Found, insist: bool = False) -> Outcome:
     situation = firewall.remembered(current.situation)
 
     ssh_keys.run(machine, config.ssh)
-    load_firewall.run(machine, config, situation)
+    _filter(machine, config, situation)
     track_connections.run(machine)
     wifi.run(machine, config.wifi)
     wan = uplink.run(machine)
@@ -93,7 +94,7 @@ def reconcile(machine: Machine, found: Found, insist: bool = False) -> Outcome:
 
     ports = firewall.ports(machine.service.status())
     situation = situation.with_wan(wan).with_network(network, ipv6, ports)
-    load_firewall.run(machine, config, situation)
+    _filter(machine, config, situation)
     current = current.but(situation=asdict(situation), way=ipv6.way)
     machine.remember(current)
     _answer(machine, wan, network, ipv6, node)
@@ -110,6 +111,12 @@ def reconcile(machine: Machine, found: Found, insist: bool = False) -> Outcome:
     current = _without_token(machine, config, current)
     machine.remember(current)
     return _outcome(machine, found, node, ipv6, reason, wan, servers, current)
+
+
+def _filter(machine: Machine, config: Config, situation: firewall.Situation) -> None:
+    """The rules, and that nothing is forwarded where they are gone."""
+    load_firewall.run(machine, config, situation)
+    gate.run(machine, (situation.zt, situation.wan, situation.wan6))
 
 
 def _answer(machine: Machine, wan: Wan, network: Network, ipv6: Choice, node: str) -> None:

@@ -67,7 +67,9 @@ def plan_router_advertisements(
 def run(machine: Machine) -> Wan:
     """Wait for nothing: WaitingError tells what the WAN still lacks."""
     wanted = dict.fromkeys(FORWARDING, "1")
-    machine.do(sysctl.plan(wanted, sysctl.read(machine.paths, list(wanted)), "forward packets"))
+    machine.mend(
+        "forwarding", sysctl.plan(wanted, sysctl.read(machine.paths, list(wanted)), "forward packets")
+    )
     wan = wan_facts.read(machine.run, lambda: wifi.states(machine.probe, machine.paths))
     for name in wan.interfaces:
         _accept_advertisements(machine, name)
