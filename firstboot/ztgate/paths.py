@@ -70,6 +70,11 @@ class Paths:
         return self.run_dir / "last-run"
 
     @property
+    def kept_identity(self) -> Path:
+        """See steps/keep_identity.py."""
+        return self.state_dir / "identity.secret"
+
+    @property
     def status_now(self) -> Path:
         """The status, also where the disk takes nothing any more."""
         return self.run_dir / "status.json"

@@ -20,9 +20,11 @@ from .members_subnet import Choice
 from .state import State
 from .steps import (
     ask_people,
+    check_disk,
     drop_token,
     gate,
     join_network,
+    keep_identity,
     load_firewall,
     prove,
     proxy_ndp,
@@ -72,6 +74,7 @@ def reconcile(machine: Machine, found: Found, insist: bool = False) -> Outcome:
     current = state.load(paths)
     situation = firewall.remembered(current.situation)
 
+    check_disk.run(machine)
     ssh_keys.run(machine, config.ssh)
     _filter(machine, config, situation)
     track_connections.run(machine)
@@ -87,6 +90,7 @@ def reconcile(machine: Machine, found: Found, insist: bool = False) -> Outcome:
         current = _joined(machine, people, current)
     else:
         current = tell.registered(machine, config, node, ipv6, wan, current, insist)
+    keep_identity.run(machine, node)
     ipv6 = way6.as_registered(ipv6, current)
     network = join_network.run(machine, config.network, IPv4Address(current.address))
     verify.kernel(machine, network)

@@ -59,7 +59,7 @@ def withdraw(machine: Machine, *, token: Secret | None = None) -> int:
             leaving.run(machine, config, machine.service.node())
         if not machine.dry_run:
             state.save(machine.paths, leaving.state_afterwards(config.network, before))
-            machine.paths.ledger.unlink(missing_ok=True)
+            store.remove_kept(machine.paths.ledger)
             machine.paths.members.unlink(missing_ok=True)
             report.withdrawn(machine, config.network)
 
