@@ -11,12 +11,16 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
+from .. import sysctl
 from ..actions import Action, Command
 from ..machine import Machine
 
 PRIORITY = 90  # after `local`, before `main`
 MASK = 1  # the mark of templates/nftables.j2, chain `gate`
 FAMILIES = (4, 6)
+# rp_filter looks up the way back as if from the interface that the packet leaves by, without its mark unless this
+# is set (fib_validate_source in net/ipv4/fib_frontend.c): a gate would be in that way.
+VALID = "net/ipv4/conf/all/src_valid_mark"
 Gates = frozenset[tuple[int, str]]
 
 
@@ -43,6 +47,9 @@ def _rule(verb: str, gate: tuple[int, str], why: str) -> Command:
 
 def run(machine: Machine, interfaces: Iterable[str]) -> None:
     """After the rules are loaded: before, it would stop everybody."""
+    machine.do(
+        sysctl.plan({VALID: "1"}, sysctl.read(machine.paths, [VALID]), "the mark counts on the way back")
+    )
     rows = {
         family: json.loads(machine.run(("ip", f"-{family}", "-j", "rule")) or "[]") for family in FAMILIES
     }
