@@ -22,12 +22,13 @@ class Command:
 
 @dataclass(frozen=True)
 class WriteFile:
-    """Replace a file atomically."""
+    """Replace a file atomically. vital=False: on a disk that takes nothing any more, a warning is enough."""
 
     path: Path
     content: bytes = field(repr=False)
     why: str
     mode: int = 0o644
+    vital: bool = True
 
     def __str__(self) -> str:
         return f"write {self.path}"

@@ -44,7 +44,7 @@ class Ledger:
 
 def load(paths: Paths, network: str) -> Ledger:
     """The ledger of a network; a new one if that was another's."""
-    data = store.read_json(paths.ledger)
+    data = store.read_kept(paths.ledger, store.like(Ledger()))
     known = {key: data[key] for key in Ledger.__dataclass_fields__ if key in data}
     return Ledger(**known) if known.get("network") == network else Ledger(network)
 
@@ -52,8 +52,7 @@ def load(paths: Paths, network: str) -> Ledger:
 def save(paths: Paths, ledger: Ledger) -> None:
     """Write it durably, if it changed."""
     content = (json.dumps(asdict(ledger), indent=1, sort_keys=True) + "\n").encode()
-    if store.read_bytes(paths.ledger) != content:
-        store.write(paths.ledger, content, 0o600)
+    store.write_kept(paths.ledger, content, 0o600)
 
 
 def note(ledger: Ledger, before: Settings, changes: Settings) -> Ledger:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import TypeVar
 
-from . import run, state, store
+from . import healed, run, state, store
 from .actions import (
     Action,
     CallService,
@@ -84,7 +85,24 @@ class Machine:
     def remember(self, current: State) -> None:
         """Write down what later runs have to know; a dry run leaves nothing behind."""
         if not self.dry_run:
-            state.save(self.paths, current)
+            with self.keeping():
+                state.save(self.paths, current)
+
+    @contextmanager
+    def keeping(self) -> Iterator[None]:
+        """What is written in it serves the next boot: without it this one goes on, and says so."""
+        try:
+            yield
+        except OSError as error:
+            self.warn(f"{error.filename or self.paths.state_dir} cannot be written: {error.strerror}")
+
+    def mend(self, name: str, actions: Iterable[Action]) -> bool:
+        """Carry out a plan. In a gateway that was at work it puts something right: that is counted."""
+        at_work = self.paths.ready_seconds.exists()
+        done = self.do(actions)
+        if done and name and at_work and not self.dry_run:
+            healed.count(self.paths, name)
+        return done
 
     def do(self, actions: Iterable[Action]) -> bool:
         """Carry out a plan; whether there was anything in it."""
@@ -101,8 +119,11 @@ class Machine:
         match action:
             case Command():
                 self.run(action.argv, stdin=action.stdin)
-            case WriteFile():
+            case WriteFile(vital=True):
                 store.write(action.path, action.content, action.mode)
+            case WriteFile():
+                with self.keeping():
+                    store.write(action.path, action.content, action.mode)
             case SetSysctl():
                 self._set_sysctl(action)
             case CallService():

@@ -70,6 +70,31 @@ class Paths:
         return self.run_dir / "last-run"
 
     @property
+    def kept_identity(self) -> Path:
+        """See steps/keep_identity.py."""
+        return self.state_dir / "identity.secret"
+
+    @property
+    def status_now(self) -> Path:
+        """The status, also where the disk takes nothing any more."""
+        return self.run_dir / "status.json"
+
+    @property
+    def healed(self) -> Path:
+        """See healed.py."""
+        return self.run_dir / "healed"
+
+    @property
+    def loaded_rules(self) -> Path:
+        """What the firewall looked like when it was loaded; see steps/load_firewall.py."""
+        return self.run_dir / "rules"
+
+    @property
+    def ready_seconds(self) -> Path:
+        """How long it took from the boot until the gateway was ready; there is none before."""
+        return self.run_dir / "ready-seconds"
+
+    @property
     def page_dir(self) -> Path:
         """What the page's server may see; see observe/ and steps/serve_page.py."""
         return self.run_dir / "page"

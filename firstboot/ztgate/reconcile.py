@@ -20,8 +20,11 @@ from .members_subnet import Choice
 from .state import State
 from .steps import (
     ask_people,
+    check_disk,
     drop_token,
+    gate,
     join_network,
+    keep_identity,
     load_firewall,
     prove,
     proxy_ndp,
@@ -71,8 +74,9 @@ def reconcile(machine: Machine, found: Found, insist: bool = False) -> Outcome:
     current = state.load(paths)
     situation = firewall.remembered(current.situation)
 
+    check_disk.run(machine)
     ssh_keys.run(machine, config.ssh)
-    load_firewall.run(machine, config, situation)
+    _filter(machine, config, situation)
     track_connections.run(machine)
     wifi.run(machine, config.wifi)
     wan = uplink.run(machine)
@@ -86,6 +90,7 @@ def reconcile(machine: Machine, found: Found, insist: bool = False) -> Outcome:
         current = _joined(machine, people, current)
     else:
         current = tell.registered(machine, config, node, ipv6, wan, current, insist)
+    keep_identity.run(machine, node)
     ipv6 = way6.as_registered(ipv6, current)
     network = join_network.run(machine, config.network, IPv4Address(current.address))
     verify.kernel(machine, network)
@@ -93,7 +98,7 @@ def reconcile(machine: Machine, found: Found, insist: bool = False) -> Outcome:
 
     ports = firewall.ports(machine.service.status())
     situation = situation.with_wan(wan).with_network(network, ipv6, ports)
-    load_firewall.run(machine, config, situation)
+    _filter(machine, config, situation)
     current = current.but(situation=asdict(situation), way=ipv6.way)
     machine.remember(current)
     _answer(machine, wan, network, ipv6, node)
@@ -110,6 +115,12 @@ def reconcile(machine: Machine, found: Found, insist: bool = False) -> Outcome:
     current = _without_token(machine, config, current)
     machine.remember(current)
     return _outcome(machine, found, node, ipv6, reason, wan, servers, current)
+
+
+def _filter(machine: Machine, config: Config, situation: firewall.Situation) -> None:
+    """The rules, and that nothing is forwarded where they are gone."""
+    load_firewall.run(machine, config, situation)
+    gate.run(machine, (situation.zt, situation.wan, situation.wan6))
 
 
 def _answer(machine: Machine, wan: Wan, network: Network, ipv6: Choice, node: str) -> None:

@@ -6,16 +6,19 @@ import json
 import logging
 import time
 from collections.abc import Iterable
-from dataclasses import asdict
+from dataclasses import asdict, fields
+from pathlib import Path
 from typing import Any
 
-from . import __version__, by_hand, store
+from . import __version__, by_hand, healed, store
 from .machine import Machine
 from .members_subnet import NAT66, NONE
 from .reconcile import Outcome
 from .wait import in_words
 
 log = logging.getLogger("ztgate")
+# What a status of a gateway in service has, whoever wrote it.
+READY_KEYS = {"seconds", *(field.name for field in fields(Outcome))}
 
 
 def ready(machine: Machine, outcome: Outcome) -> None:
@@ -78,6 +81,10 @@ def text(status: dict[str, Any]) -> str:
     else:
         todo = (f"{number}. {words}" for number, words in enumerate(status.get("todo", ()), 1))
         lines += _block("to do at the controller, by the names of ZeroTier Central's page:", todo)
+    if counts := status.get("healed"):
+        lines.append(
+            "healed since the boot: " + ", ".join(f"{name} {count}" for name, count in counts.items())
+        )
     if window := status.get("enrol"):
         left = f"{in_words(window['seconds_left'])} more, members left: {window['members_left']}"
         lines.append(f"enrol window: open for {left}")
@@ -107,24 +114,34 @@ def _todo(machine: Machine) -> dict[str, Any]:
 
 
 def read(machine: Machine) -> dict[str, Any]:
-    """The last status."""
-    return store.read_json(machine.paths.status_json)
+    """The last status of this boot, else of the one before."""
+    paths = machine.paths
+    status = next(filter(None, map(store.read_json, (paths.status_now, paths.status_json))), {})
+    if status.get("state") == "ready" and not status.keys() >= READY_KEYS:
+        return {}  # it is damaged, and a run will write it again
+    return status | healed.shown(paths)
 
 
 def _write(machine: Machine, data: dict[str, Any]) -> None:
     if machine.dry_run:
         return
     store.write(machine.paths.last_run, f"{time.time():.0f}".encode())
-    status = {"version": __version__, **data}
+    status = {"version": __version__, **data, **healed.shown(machine.paths)}
     content = (json.dumps(status, indent=1) + "\n").encode()
-    # The timer comes by every other minute: memory cards are spared what did not change.
-    if store.read_bytes(machine.paths.status_json) != content:
-        store.write(machine.paths.status_json, content)
-    human = text(status).replace("\n", "\r\n").encode()
-    path = machine.paths.status_text
+    store.write(machine.paths.status_now, content)
+    _show(machine.paths.status_json, content)
+    if machine.paths.fat.is_dir():
+        _show(machine.paths.status_text, text(status).replace("\n", "\r\n").encode())
+
+
+def _show(path: Path, content: bytes) -> None:
+    """Write it if it has changed: the timer comes by every other minute, and memory cards do not last.
+
+    On a disk that takes nothing any more, how it stands is still in /run.
+    """
     try:
-        if path.parent.is_dir() and store.read_bytes(path) != human:
-            store.write(path, human)
+        if store.read_bytes(path) != content:
+            store.write(path, content)
     except OSError as error:
         log.warning("%s cannot be written: %s", path, error.strerror)
 
@@ -143,7 +160,7 @@ def _wan(outcome: Outcome) -> dict[str, Any]:
 
 def _seconds(machine: Machine) -> int:
     """Seconds from boot to the first ready of this boot."""
-    mark = machine.paths.run_dir / "ready-seconds"
+    mark = machine.paths.ready_seconds
     known = store.read_text(mark)
     if known and known.isdigit():
         return int(known)

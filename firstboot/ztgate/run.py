@@ -8,6 +8,7 @@ import shlex
 import subprocess
 from collections.abc import Sequence
 
+from . import alive
 from .errors import ZtgateError
 
 log = logging.getLogger("ztgate")
@@ -39,18 +40,26 @@ def probe(argv: Sequence[str], *, stdin: str | None = None, timeout: float = 60)
     log.debug("+ %s", shlex.join(argv))
     environment = {"PATH": os.environ.get("PATH", "/usr/sbin:/usr/bin:/sbin:/bin"), "LANG": "C.UTF-8"}
     try:
-        done = subprocess.run(
+        process = subprocess.Popen(
             list(argv),
             env=environment,
             text=True,
             errors="replace",
-            timeout=timeout,
+            stdin=subprocess.PIPE,  # never the console's input
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            input=stdin or "",  # never the console's input
         )
     except FileNotFoundError:
         return 127, f"{argv[0]} is not installed"
-    except subprocess.TimeoutExpired:
-        return 124, f"no end after {timeout:g} seconds"
-    return done.returncode, done.stdout
+    with process:
+        given: str | None = stdin or ""
+        for slice_ in alive.slices(timeout):
+            try:
+                output, _ = process.communicate(given, timeout=slice_)
+            except subprocess.TimeoutExpired:
+                given = None  # it goes on with the rest of it
+            else:
+                return process.returncode, output
+        process.kill()
+        process.communicate()
+    return 124, f"no end after {timeout:g} seconds"

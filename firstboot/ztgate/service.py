@@ -7,7 +7,7 @@ import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
-from . import configfile, reconcile, report, state, store
+from . import alive, configfile, reconcile, report, state, store
 from . import withdraw as leaving
 from .controllers.open import open_controller
 from .errors import WaitingError, ZtgateError, in_words
@@ -59,7 +59,7 @@ def withdraw(machine: Machine, *, token: Secret | None = None) -> int:
             leaving.run(machine, config, machine.service.node())
         if not machine.dry_run:
             state.save(machine.paths, leaving.state_afterwards(config.network, before))
-            machine.paths.ledger.unlink(missing_ok=True)
+            store.remove_kept(machine.paths.ledger)
             machine.paths.members.unlink(missing_ok=True)
             report.withdrawn(machine, config.network)
 
@@ -70,6 +70,7 @@ def _until_done(machine: Machine, round_: Callable[[], None], *, once: bool) -> 
     """Rounds until one neither waits nor fails; whatever it was is reported here."""
     with _alone(machine):
         for pause in pauses(1.0, 10.0):
+            alive.begin()
             machine.todo = ()
             machine.calls.begin(patient=not once)
             ended = _ended(round_)

@@ -40,7 +40,7 @@ class State:
 
 def load(paths: Paths) -> State:
     """The state of the last run; a fresh one when there is none."""
-    data = store.read_json(paths.state)
+    data = store.read_kept(paths.state, store.like(State()))
     known = {key: data[key] for key in State.__dataclass_fields__ if key in data}
     for key in ("routes", "warnings"):  # JSON has no tuples
         known[key] = tuple(known.get(key, ()))
@@ -50,5 +50,4 @@ def load(paths: Paths) -> State:
 def save(paths: Paths, state: State) -> None:
     """Write it durably, if it changed."""
     content = (json.dumps(asdict(state), indent=1, sort_keys=True) + "\n").encode()
-    if store.read_bytes(paths.state) != content:
-        store.write(paths.state, content, 0o600)
+    store.write_kept(paths.state, content, 0o600)

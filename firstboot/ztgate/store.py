@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +44,45 @@ def write(path: Path, content: bytes, mode: int = 0o644) -> None:
         os.fsync(file.fileno())
     temporary.replace(path)
     sync_directory(path.parent)
+
+
+def read_kept(path: Path, fits: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
+    """Of a JSON object and its copy the first that is whole; {} if neither is."""
+    return next((data for data in map(read_json, (path, _copy(path))) if data and fits(data)), {})
+
+
+def write_kept(path: Path, content: bytes, mode: int) -> None:
+    """Write what cannot be found out again, if it changed: twice, as one of two is enough to go on."""
+    for each in (path, _copy(path)):
+        if read_bytes(each) != content:
+            write(each, content, mode)
+
+
+def remove_kept(path: Path) -> None:
+    """Delete both, durably."""
+    for each in (path, _copy(path)):
+        remove(each)
+
+
+def _copy(path: Path) -> Path:
+    return path.with_name(f"{path.name}.copy")
+
+
+def like(example: object) -> Callable[[dict[str, Any]], bool]:
+    """Whether a JSON object's values are of the kinds that a dataclass's are. What is missing has a default,
+    and where that is None anything fits.
+    """
+    known = vars(example)
+
+    def fits(data: dict[str, Any]) -> bool:
+        both = (
+            (data[key], list(value) if isinstance(value, tuple) else value)
+            for key, value in known.items()
+            if key in data
+        )
+        return all(default is None or isinstance(found, type(default)) for found, default in both)
+
+    return fits
 
 
 def remove(path: Path) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Protocol, TypeVar
 
+from . import alive
 from .errors import WaitingError
 
 T = TypeVar("T")
@@ -34,7 +35,8 @@ class SystemClock:
 
     def sleep(self, seconds: float) -> None:
         """Really sleep."""
-        time.sleep(seconds)
+        for slice_ in alive.slices(seconds):
+            time.sleep(slice_)
 
 
 def in_words(seconds: float) -> str:
@@ -55,16 +57,26 @@ def deadline(seconds: float) -> Iterator[None]:
     A socket's timeout is one between two reads, so it never comes where bytes drip.
     """
 
+    end = time.monotonic() + seconds
+
     def ring(*_: object) -> None:
-        raise TooSlow
+        if time.monotonic() >= end:
+            raise TooSlow
+        alive.sign()
+        signal.setitimer(signal.ITIMER_REAL, _next(end))
 
     before = signal.signal(signal.SIGALRM, ring)
-    signal.setitimer(signal.ITIMER_REAL, seconds)
+    signal.setitimer(signal.ITIMER_REAL, _next(end))
     try:
         yield
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
+
+
+def _next(end: float) -> float:
+    """Seconds until the alarm: in time for a sign of life, and not after the end. 0 would be never."""
+    return max(0.001, min(alive.SLICE, end - time.monotonic()))
 
 
 def pauses(

@@ -12,6 +12,8 @@ from ..errors import WaitingError
 
 GLOBAL = IPv6Network("2000::/3")
 Run = Callable[[Sequence[str]], str]
+# Addresses, and IPv4's routes.
+LOOK4 = (("ip", "-j", "addr", "show"), ("ip", "-j", "-4", "route", "show"))
 
 
 @dataclass(frozen=True)
@@ -40,12 +42,8 @@ def read(run: Run, wifi: Callable[[], Mapping[str, str]] = dict) -> Wan:
 
     `wifi` tells what wireless interfaces are doing, by name; it is asked only if there is no way out.
     """
-    return parse(
-        json.loads(run(("ip", "-j", "addr", "show"))),
-        json.loads(run(("ip", "-j", "-4", "route", "show"))),
-        json.loads(run(("ip", "-j", "-6", "route", "show"))),
-        wifi,
-    )
+    links, routes4 = (json.loads(run(argv)) for argv in LOOK4)
+    return parse(links, routes4, json.loads(run(("ip", "-j", "-6", "route", "show"))), wifi)
 
 
 Rows = list[dict[str, Any]]
@@ -75,6 +73,19 @@ def parse(links: Rows, routes4: Rows, routes6: Rows, wifi: Callable[[], Mapping[
         tuple(IPv6Address(row["local"]) for row in addresses),
         _prefixes(addresses, routes6, interface6),
     )
+
+
+def stranded(links: Rows, routes4: Rows) -> str:
+    """A card whose address came by DHCP and whose default route is gone; "" where there is none such."""
+    if default_interface(routes4):
+        return ""
+    own = ((row, address) for row in cards(links) for address in row.get("addr_info", []) if has_carrier(row))
+    dynamic = (
+        str(row["ifname"])
+        for row, address in own
+        if address["family"] == "inet" and address["scope"] == "global" and address.get("dynamic")
+    )
+    return next(dynamic, "")
 
 
 def default_interface(routes: Rows) -> str:

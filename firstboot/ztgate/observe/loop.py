@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import socket
 import time
 from collections.abc import Callable
 from dataclasses import replace
 
 from .. import store
+from ..alive import tell_systemd
 from ..doctor import chain
 from ..machine import Machine
 from ..page import facts as page
@@ -61,11 +60,3 @@ def with_rates(seen: Facts, before: Facts | None) -> Facts:
     if seconds <= 0 or up < 0 or down < 0:
         return seen
     return replace(seen, up=up / seconds, down=down / seconds)
-
-
-def tell_systemd(message: str) -> None:
-    """sd_notify(3)."""
-    name = os.environ.get("NOTIFY_SOCKET", "")
-    if name:
-        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notifier:
-            notifier.sendto(message.encode(), f"\0{name[1:]}" if name.startswith("@") else name)

@@ -54,6 +54,10 @@ def families(facts: Facts, doctor: Examination, now: float) -> list[Family]:
         Family(
             "ztgate_warnings", "gauge", "Warnings of `ztgate status`.", _one(len(status.get("warnings", ()))),
         ),
+        Family(
+            "ztgate_healed_total", "counter", "What was put right since the boot.",
+            tuple(({"what": str(name)}, float(count)) for name, count in status.get("healed", {}).items()),
+        ),
         Family("ztgate_members", "gauge", "Members that were heard of lately.", _one(there)),
         *_traffic(facts),
         *_doctor(doctor, now),

@@ -77,6 +77,7 @@ class View:
     headline: Headline
     todo: tuple[str, ...]
     warnings: tuple[str, ...]
+    healed: str
     me: Me
     up: str
     down: str
@@ -102,6 +103,7 @@ def build(facts: Facts, doctor: Examination, client: str, now: float) -> View:
         headline=how,
         todo=tuple(map(str, status.get("todo", ()))),
         warnings=tuple(map(str, status.get("warnings", ()))),
+        healed=", ".join(f"{what} {count}" for what, count in status.get("healed", {}).items()),
         me=_me(facts, member, client, how.tone == GOOD),
         up=_rate(facts.up),
         down=_rate(facts.down),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+
 from .. import firewall, store
 from ..actions import Action, Command, WriteFile
 from ..config import Config
@@ -10,23 +12,39 @@ from ..firewall import Situation
 from ..machine import Machine
 from ..paths import Paths
 
+LOOK = ("nft", "-s", "-t", "list", "table", "inet", "ztgate")
+
 
 def plan(text: str, paths: Paths) -> list[Action]:
-    """Check, save for the next boot, load: in this order, so that a bad text changes nothing."""
+    """Check, save for the next boot, load: in this order, so that a bad text changes nothing.
+
+    On a disk that takes nothing any more the rules of now count more than those of the next boot.
+    """
     return [
         Command(("nft", "-c", "-f", "-"), "check the firewall", stdin=text),
-        WriteFile(paths.nftables, text.encode(), "firewall for the next boot", 0o600),
+        WriteFile(paths.nftables, text.encode(), "firewall for the next boot", 0o600, vital=False),
         Command(("nft", "-f", "-"), "load the firewall", stdin=text),
     ]
 
 
+def fingerprint(listing: str) -> str:
+    """Of what `nft` shows of our table; overlays/common/usr/libexec/ztgate-rules takes the same."""
+    return hashlib.sha256(listing.encode()).hexdigest()
+
+
 def run(machine: Machine, config: Config, situation: Situation) -> None:
-    """Load and save the firewall unless this very revision is both."""
-    values = firewall.inputs(config, situation)
-    revision = firewall.revision(values)
-    status, _ = machine.probe(("nft", "list", "chain", "inet", "ztgate", f"rev_{revision}"))
+    """Load and save the firewall unless this very revision is both, and is there to its last rule."""
+    values, paths = firewall.inputs(config, situation), machine.paths
+    name = f"rev_{firewall.revision(values)}"
+    status, listing = machine.probe(LOOK)
     if status == 127:
         raise ZtgateError("nft is not installed", "apt install nftables")
-    saved = store.read_text(machine.paths.nftables) or ""
-    if status != 0 or f"rev_{revision}" not in saved:
-        machine.do(plan(firewall.render(values), machine.paths))
+    noted = (store.read_text(paths.loaded_rules) or "").strip()
+    whole = status == 0 and name in listing and noted == fingerprint(listing)
+    saved = name in (store.read_text(paths.nftables) or "")
+    if whole and saved:
+        return
+    # The right ones were loaded, and somebody has had a hand in them.
+    machine.mend("rules" if saved and noted and not whole else "", plan(firewall.render(values), paths))
+    if not machine.dry_run:
+        store.write(paths.loaded_rules, fingerprint(machine.run(LOOK)).encode())

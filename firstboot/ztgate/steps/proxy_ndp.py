@@ -109,7 +109,8 @@ def run(machine: Machine, wan: str, network: Network, subnet: IPv6Network, node:
         )
     )
     if changed or machine.probe(("systemctl", "is-active", "--quiet", UNIT))[0] != 0:
-        machine.do([Command(("systemctl", "restart", UNIT), "ndppd answers for the /80")])
+        restart = Command(("systemctl", "restart", UNIT), "ndppd answers for the /80")
+        machine.mend("" if changed else "ndppd", [restart])
 
 
 def plan_stop(present: set[tuple[IPv6Address, str]], wans: tuple[str, ...], active: bool) -> list[Action]:

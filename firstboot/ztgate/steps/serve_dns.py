@@ -71,7 +71,9 @@ def run(
         resolver.names(names.records(found, domain), domain).encode(),
     )
     try:
-        machine.do(plan(wanted, _present(paths), _active(machine), paths))
+        present, active = _present(paths), _active(machine)
+        ended = wanted == present and not active
+        machine.mend("resolver" if ended else "", plan(wanted, present, active, paths))
     except ZtgateError as error:
         machine.warn(f"members have no resolver: {error.message}; journalctl -u {UNIT}")
         return ()

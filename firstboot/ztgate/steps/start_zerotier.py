@@ -108,7 +108,8 @@ def run(machine: Machine, settings: ZeroTier, state: State) -> tuple[str, State]
     present = {name for name in (*files, "local.conf") if (home / name).exists()}
     machine.do(plan_files(files, present, state.written, home))
     written = {name: _digest(content) for name, content in files.items()}
-    machine.do(plan_start(machine.probe(("systemctl", "is-active", "--quiet", UNIT))[0] == 0))
+    active = machine.probe(("systemctl", "is-active", "--quiet", UNIT))[0] == 0
+    machine.mend("zerotier-one", plan_start(active))
     node = machine.wait(machine.service.node, PATIENCE)
     machine.do(plan_keeping(node, str(state.registered.get("node", ""))))
     if any(formats.WORLD_ID.fullmatch(text) for text in settings.moons):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -21,6 +22,7 @@ SETTINGS = (("Network", "IPv6AcceptRA", "yes"), ("IPv6AcceptRA", "DHCPv6Client",
 NO_ADVERTISEMENTS = re.compile(r"IPv6AcceptRA\s*=\s*(no|n|false|f|off|0)", re.IGNORECASE)
 FORWARDING = ("net/ipv4/ip_forward", "net/ipv6/conf/all/forwarding")
 DROP_IN = "60-ztgate.conf"
+AGAIN = 120.0  # seconds
 
 
 def network_file(link: str) -> tuple[Path, ...]:
@@ -67,12 +69,34 @@ def plan_router_advertisements(
 def run(machine: Machine) -> Wan:
     """Wait for nothing: WaitingError tells what the WAN still lacks."""
     wanted = dict.fromkeys(FORWARDING, "1")
-    machine.do(sysctl.plan(wanted, sysctl.read(machine.paths, list(wanted)), "forward packets"))
+    machine.mend(
+        "forwarding", sysctl.plan(wanted, sysctl.read(machine.paths, list(wanted)), "forward packets")
+    )
+    _not_stranded(machine)
     wan = wan_facts.read(machine.run, lambda: wifi.states(machine.probe, machine.paths))
     for name in wan.interfaces:
         _accept_advertisements(machine, name)
     delegated = delegation.read(machine.probe, wan.interface6) if wan.interface6 else ()
     return replace(wan, delegated=delegated)
+
+
+def plan_default_route(stranded: str, since: float) -> list[Action]:
+    """networkd does not put a route back that somebody has deleted, unless it is told to begin anew.
+
+    since: seconds since that was tried last. A server that names no router will not name one more often.
+    """
+    if not stranded or since < AGAIN:
+        return []
+    return [Command(("networkctl", "reconfigure", stranded), "its default route is gone")]
+
+
+def _not_stranded(machine: Machine) -> None:
+    links, routes = (json.loads(machine.run(argv) or "[]") for argv in wan_facts.LOOK4)
+    mark = machine.paths.run_dir / "reconfigured"
+    tried = float(store.read_text(mark) or -AGAIN)
+    actions = plan_default_route(wan_facts.stranded(links, routes), machine.clock.now() - tried)
+    if machine.mend("wan-route", actions) and not machine.dry_run:
+        store.write(mark, f"{machine.clock.now():.0f}".encode())
 
 
 def _accept_advertisements(machine: Machine, name: str) -> None:

@@ -18,9 +18,12 @@ from ..errors import WaitingError, ZtgateError
 from ..facts import around
 from ..machine import Machine
 from ..register import Target
+from ..run import CommandError
 from ..zerotier import Network
 
 PATIENCE = 20.0  # seconds for published routes to come back here; 1 to 5 were measured
+UNIT = "zerotier-one.service"
+GONE = "does not exist"  # iproute2's words
 REMEDY = "systemctl restart zerotier-one"
 ZEROTIERS = {"kernel", "static"}  # protocols of the routes that come with addresses, and of ZeroTier's own
 Interface = IPv4Interface | IPv6Interface
@@ -33,6 +36,7 @@ class Kernel:
     addresses: frozenset[Interface]
     routes: dict[Target, str]
     defaults: frozenset[int]  # families with a default route
+    up: bool = True
 
 
 def parse(links: list[dict[str, Any]], routes: dict[int, list[dict[str, Any]]]) -> Kernel:
@@ -49,6 +53,7 @@ def parse(links: list[dict[str, Any]], routes: dict[int, list[dict[str, Any]]]) 
         frozenset(
             version for version, family in routes.items() if any(row["dst"] == "default" for row in family)
         ),
+        all("UP" in link.get("flags", ["UP"]) for link in links),
     )
 
 
@@ -56,6 +61,8 @@ def plan(network: Network, kernel: Kernel) -> list[Action]:
     """Put back what is missing; no default route leads into the tunnel that this is the end of."""
     actions: list[Action] = []
     base, on = ("ip",), ("dev", network.interface)
+    if not kernel.up:
+        actions.append(Command(("ip", "link", "set", network.interface, "up"), "members' interface was off"))
     for own in _own(network):
         if own not in kernel.addresses:
             why = "ZeroTier does not put an address back that was removed"
@@ -98,8 +105,14 @@ def _differences(network: Network, kernel: Kernel) -> Iterator[str]:
 
 def kernel(machine: Machine, network: Network) -> None:
     """Mend what can be mended here; warnings say what remains."""
-    found = _read(machine, network.interface)
-    machine.do(plan(network, found))
+    try:
+        found = _read(machine, network.interface)
+    except CommandError as error:
+        if GONE not in error.output:
+            raise
+        machine.mend("interface", [Command(("systemctl", "restart", UNIT), "members' interface is gone")])
+        raise WaitingError(f"ZeroTier makes its interface {network.interface} again") from None
+    machine.mend("routes" if found.up else "interface", plan(network, found))
     for text in differences(network, found):
         machine.warn(text)
 

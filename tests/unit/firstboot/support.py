@@ -54,6 +54,7 @@ class FakeTools:
         self.calls: list[tuple[str, ...]] = []
         self.links, self.routes4, self.routes6 = LINKS, ROUTES4, ROUTES6
         self.loaded = ""
+        self.gates: set[tuple[str, str]] = set()  # routing rules, by family and interface
         self.proxies: dict[str, str] = {}  # addresses, by interface
         self.pings: Callable[[str], bool] = lambda host: True
         # The kernel has on ZeroTier's interface what the service says, but for what is taken from it.
@@ -75,8 +76,15 @@ class FakeTools:
                 return 0, self.routes6
             case ("nft", "-f", "-"):
                 self.loaded = stdin or ""
-            case ("nft", "list", "chain", _, _, name):
-                return (0 if name in self.loaded else 1), ""
+            case ("nft", "-s", "-t", "list", "table", "inet", "ztgate"):
+                return (0 if self.loaded else 1), self.loaded
+            case ("ip", "-4" | "-6" as family, "-j", "rule"):
+                found = [{"priority": 90, "iif": iif} for each, iif in self.gates if each == family]
+                return 0, json.dumps(found)
+            case ("ip", family, "rule", "add", "pref", "90", "iif", iif, *_):
+                self.gates.add((family, iif))
+            case ("ip", family, "rule", "del", "pref", "90", "iif", iif, *_):
+                self.gates.discard((family, iif))
             case ("ping", *_, host):
                 return (0 if self.pings(host) else 1), ""
             case ("networkctl", "--json=short", *_):

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ztgate import derive, service, zerotier
+from ztgate import alive, derive, service, zerotier
 from ztgate.doctor import chain
 from ztgate.members import sights
 from ztgate.observe import gather, loop, members
@@ -203,7 +203,7 @@ def test_systemd_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listening:
         listening.bind(str(tmp_path / "notify"))
         monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
-        loop.tell_systemd("READY=1")
+        alive.tell_systemd("READY=1")
         assert listening.recv(100) == b"READY=1"
     monkeypatch.delenv("NOTIFY_SOCKET")
-    loop.tell_systemd("READY=1")
+    alive.tell_systemd("READY=1")

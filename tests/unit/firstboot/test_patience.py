@@ -261,7 +261,7 @@ def test_a_power_cut_after_any_write_of_a_withdrawal(gateway: World) -> None:
 def afresh(gateway: World, text: str) -> None:
     """The machine as it comes from its image."""
     paths = gateway.boot().paths
-    for file in (paths.state, paths.ledger, paths.status_json):
-        file.unlink(missing_ok=True)
+    for file in paths.state_dir.iterdir():
+        file.unlink()
     paths.fat_config.write_text(text)
     gateway.cut_power()

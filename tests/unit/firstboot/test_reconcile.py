@@ -288,9 +288,15 @@ def test_sources_in_their_order(tmp_path: Path) -> None:
 def test_damaged_state_is_found_out_again(tmp_path: Path, controller: FakeController) -> None:
     made = machine(tmp_path, controller, KEEP)
     go(made)
-    made.paths.state.write_text('{"registered": ')
-    assert state.load(made.paths) == state.State()
-    assert go(made).address == "10.66.0.1"
+    copy = made.paths.state.with_name("state.json.copy")
+    whole = state.load(made.paths)
+    for damaged in ('{"registered": ', "", "null", '{"routes": 5}', "\0\0"):
+        made.paths.state.write_text(damaged)
+        assert state.load(made.paths) == whole, "there is a copy"
+        copy.write_text(damaged)
+        assert state.load(made.paths) == state.State()
+        assert go(made).address == "10.66.0.1"
+        assert state.load(made.paths) == whole and copy.read_bytes() == made.paths.state.read_bytes()
 
 
 def test_another_run_is_at_work(tmp_path: Path) -> None:
