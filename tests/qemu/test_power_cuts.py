@@ -38,16 +38,21 @@ class Plug:
             after = self.scenario.random.uniform(0, spread)
             self.machine.stays(after, never=FAILED)
             self.machine.cut_power()
-            self.nodes |= set(self.world.controller.members(self.nwid))
+            self.look()
             cuts = int(self.scenario.record.figures.get("power cuts", 0)) + 1
             self.scenario.figure("power cuts", cuts)
+
+    def look(self) -> None:
+        """Who has come; whether the phone goes out is tried in between."""
+        phone = self.world.member("phone").node.address
+        self.nodes |= set(self.world.controller.members(self.nwid)) - {phone}
 
     def back(self) -> float:
         """Switch it on; the seconds until it is ready by itself, with all that makes it this gateway."""
         with self.scenario.recovery():
             self.machine.start()
             assert self.machine.expect(READY, timeout=WITHIN, never=FAILED)["network"] == self.nwid
-        self.nodes |= set(self.world.controller.members(self.nwid))
+        self.look()
         if len(self.nodes) != 1:
             self.scenario.lost(f"the identity: the controller has seen {sorted(self.nodes)}")
         routes = {route["target"] for route in self.world.controller.network(self.nwid)["routes"]}
