@@ -27,7 +27,8 @@ def states(probe: Probe, paths: Paths) -> dict[str, str]:
         if not store.read_bytes(paths.wifi(name)):
             found[name] = "no Wi-Fi is configured (see wifi: in gateway.yaml)"
             continue
-        ask = ("wpa_cli", "-p", str(paths.wifi_control), "-i", name)
+        # -s: where the answer goes, which by itself is a place in /tmp, and each service has its own.
+        ask = ("wpa_cli", "-p", str(paths.wifi_control), "-s", str(paths.run_dir), "-i", name)
         found[name] = state(probe((*ask, "status"))[1], probe((*ask, "list_networks"))[1])
     return found
 
