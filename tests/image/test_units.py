@@ -13,7 +13,7 @@ OURS = 3.0  # of 10, at most
 # What is not ours and runs, with the most that it may be exposed; docs/security.md says why it is no less.
 OTHERS = {
     "dbus.service": 9.5,
-    "nftables.service": 3.3,
+    "nftables.service": 2.3,
     "ssh.service": 9.6,
     "systemd-journald.service": 4.9,
     "systemd-logind.service": 3.0,
