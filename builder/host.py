@@ -76,6 +76,7 @@ NEEDS = (
     Need("shellcheck", "shellcheck", "checks shell scripts", (TEST,)),
     Need("gpg", "gpg", "signs a repository of its own", (TEST,)),
     Need("systemd-analyze", "systemd", "judges how a unit is closed in", (TEST,)),
+    Need("/usr/share/lynis/include/functions", "lynis", "looks at a gateway's defences", (TEST,)),
     Need("mkosi", "mkosi", "is measured beside ztgate", (BENCH,)),
     Need("debos", "debos", "is measured beside ztgate", (BENCH,)),
     Need("vmdb2", "vmdb2", "is measured beside ztgate", (BENCH,)),

@@ -12,6 +12,11 @@ from .paths import Paths
 log = logging.getLogger("ztgate")
 
 
+def plain(text: str) -> str:
+    """Without what a terminal would obey: what is quoted may have been written by anybody."""
+    return "".join(letter for letter in text if letter.isprintable() or letter == "\n")
+
+
 class Console:
     """Remembers the last line over runs of one boot, so that the timer does not repeat it."""
 
@@ -21,7 +26,7 @@ class Console:
 
     def say(self, line: str) -> None:
         """Show `ztgate: <line>` unless that was the last line."""
-        text = f"ztgate: {' '.join(line.split())}"
+        text = f"ztgate: {plain(' '.join(line.split()))}"
         log.info("%s", text)
         if store.read_text(self.last) == text:
             return
@@ -30,7 +35,7 @@ class Console:
 
     def announce(self, line: str) -> None:
         """Show something that has happened; how it stands, which say() has shown, is still so."""
-        text = f"ztgate: {' '.join(line.split())}"
+        text = f"ztgate: {plain(' '.join(line.split()))}"
         log.info("%s", text)
         self._show(text)
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from .secret import hidden
 
@@ -21,6 +23,15 @@ class ZtgateError(Exception):
 
 class WaitingError(ZtgateError):
     """Something that may pass by itself: the reason is shown and the run begins again."""
+
+
+@contextmanager
+def reading(what: str) -> Iterator[None]:
+    """Around what takes an answer of the system apart: one of another shape is waited out, in words."""
+    try:
+        yield
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError):
+        raise WaitingError(f"{what} cannot be understood", "is it what the image came with?") from None
 
 
 def in_words(error: Exception) -> ZtgateError:

@@ -7,13 +7,17 @@ import json
 from dataclasses import asdict, dataclass, replace
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .config import Config
+from .errors import reading
 from .facts.wan import Wan
 from .formats import PRIVATE4, PRIVATE6
 from .members_subnet import NAT66, Choice
 from .zerotier import DEFAULT_PORT, Network
+
+if TYPE_CHECKING:
+    import jinja2
 
 TEMPLATE = Path(__file__).parent / "templates/nftables.j2"
 
@@ -83,10 +87,7 @@ def revision(values: dict[str, Any]) -> str:
 
 def render(values: dict[str, Any]) -> str:
     """The text for `nft -f`."""
-    import jinja2  # slow to import, and seldom needed
-
-    environment = jinja2.Environment(undefined=jinja2.StrictUndefined, keep_trailing_newline=True)
-    return environment.from_string(_template()).render(values, revision=revision(values))
+    return _compiled().render(values, revision=revision(values))
 
 
 def ports(status: dict[str, Any]) -> tuple[int, ...]:
@@ -94,8 +95,17 @@ def ports(status: dict[str, Any]) -> tuple[int, ...]:
 
     The secondary one is another one at each start and needs no rule: ZeroTier itself speaks first from it.
     """
-    settings = status.get("config", {}).get("settings", {})
-    return (int(settings.get("primaryPort") or DEFAULT_PORT),)
+    with reading("what ZeroTier's service says of its ports"):
+        port = int((status.get("config") or {}).get("settings", {}).get("primaryPort") or DEFAULT_PORT)
+    return (port if 0 < port < 65536 else DEFAULT_PORT,)
+
+
+@cache
+def _compiled() -> jinja2.Template:
+    import jinja2  # slow to import, and seldom needed
+
+    environment = jinja2.Environment(undefined=jinja2.StrictUndefined, keep_trailing_newline=True)
+    return environment.from_string(_template())
 
 
 @cache

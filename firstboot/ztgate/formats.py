@@ -39,6 +39,9 @@ REACHABLE = ("10.0.0.0/8", "100.64.0.0/10", "172.16.0.0/12", "192.168.0.0/16", "
 
 # gateway.name in gateway.schema.json; other members are named like it.
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._-]{0,63}")
+# What the kernel calls a device, less what would mean something in a configuration.
+INTERFACE = re.compile(r"[A-Za-z0-9_.-]{1,15}")
+MAC = re.compile(r"[0-9a-fA-F]{1,2}(:[0-9a-fA-F]{1,2}){5}")
 NODE = re.compile(r"[0-9a-fA-F]{10}")
 
 

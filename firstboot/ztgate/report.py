@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from . import __version__, by_hand, healed, store
+from .console import plain
 from .machine import Machine
 from .members_subnet import NAT66, NONE
 from .reconcile import Outcome
@@ -92,7 +93,7 @@ def text(status: dict[str, Any]) -> str:
     lines += _block(about, status.get("commands", ()))
     about = "or on a computer that has the builder, with an API token in that gateway.yaml:"
     lines += _block(about, status.get("builder", ()))
-    return "\n".join(lines) + "\n"
+    return plain("\n".join(lines)) + "\n"
 
 
 def _block(head: str, rows: Iterable[str]) -> list[str]:

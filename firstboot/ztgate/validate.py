@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -32,16 +32,27 @@ _PLAIN_KEY = r"[A-Za-z0-9_.-]{1,19}"
 
 def check(document: Document, schema: Schema, name: str) -> None:
     """Raise one ZtgateError that lists every problem by line; the first one's hint goes with it."""
-    from jsonschema import Draft202012Validator, FormatChecker  # slow to import, so only when needed
+    # Slow to import, so only when needed.
+    from jsonschema import Draft202012Validator, FormatChecker
+    from jsonschema.validators import extend
 
     checker = FormatChecker(formats=())
     for format_name, accepts in formats.CHECKS.items():
         checker.checks(format_name)(partial(_accepts, accepts))
-    validator = Draft202012Validator(schema, format_checker=checker)
+    whole = extend(Draft202012Validator, {"pattern": _pattern})  # type: ignore[no-untyped-call]
+    validator = whole(schema, format_checker=checker)
     problems = list(document.problems)
     for error in validator.iter_errors(document.value):
         problems += _problems(error, document)
     raise_if_any(problems, name)
+
+
+def _pattern(validator: object, pattern: str, value: object, _: object) -> Iterator[ValidationError]:
+    """To Python, `$` is also before a last line break: such a text would be more than one line elsewhere."""
+    from jsonschema.exceptions import ValidationError
+
+    if isinstance(value, str) and (re.search(pattern, value) is None or value.endswith("\n")):
+        yield ValidationError(f"{value!r} does not match {pattern!r}")
 
 
 def _accepts(accepts: Callable[[str], bool], value: object) -> bool:

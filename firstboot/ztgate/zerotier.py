@@ -5,11 +5,20 @@ from __future__ import annotations
 import http.client
 import json
 from dataclasses import dataclass
-from ipaddress import IPv4Interface, IPv4Network, IPv6Interface, IPv6Network, ip_interface, ip_network
+from ipaddress import (
+    IPv4Interface,
+    IPv4Network,
+    IPv6Interface,
+    IPv6Network,
+    ip_address,
+    ip_interface,
+    ip_network,
+)
 from typing import Any
 
 from . import store
-from .errors import WaitingError, ZtgateError
+from .errors import WaitingError, ZtgateError, reading
+from .formats import INTERFACE, MAC, NODE
 from .paths import Paths
 
 DEFAULT_PORT = 9993
@@ -41,6 +50,8 @@ def parse_network(data: dict[str, Any]) -> Network:
     addresses = [ip_interface(text) for text in data.get("assignedAddresses", [])]
     routes = [(str(row["target"]), str(row.get("via") or "")) for row in data.get("routes", [])]
     dns = data.get("dns") or {}
+    for each in (*(via for _, via in routes if via), *(dns.get("servers") or ())):
+        ip_address(each)  # ValueError where it is none: it is compared and shown later
     ranges = [ip_network(target, strict=False) for target, via in routes if not via]
     return Network(
         id=str(data["id"]),
@@ -67,7 +78,10 @@ class Service:
 
     def node(self) -> str:
         """This machine's ZeroTier address, 10 hexadecimal digits."""
-        return str(self._expect("GET", "/status")["address"])
+        found = str(self._expect("GET", "/status").get("address", ""))
+        if not NODE.fullmatch(found):
+            raise WaitingError("ZeroTier's service does not say which node this is")
+        return found
 
     def status(self) -> dict[str, Any]:
         """GET /status."""
@@ -80,21 +94,30 @@ class Service:
             return None
         if code != 200 or not isinstance(data, dict):
             raise WaitingError(f"ZeroTier's service answered {code} about network {network}")
-        return parse_network(data)
+        with reading("what ZeroTier's service says of its network"):
+            found = parse_network(data)
+        named = not found.interface or INTERFACE.fullmatch(found.interface)
+        known = not found.mac or MAC.fullmatch(found.mac)
+        if found.id.lower() != network.lower() or not named or not known:
+            raise WaitingError("ZeroTier's service says of its network what cannot be")
+        return found
 
     def peers(self) -> tuple[str, ...]:
         """Node ids of everybody that it knows who is not a root."""
-        return tuple(sorted(str(peer["address"]) for peer in self.peer_rows() if peer.get("role") == "LEAF"))
+        nodes = {str(peer.get("address")) for peer in self.peer_rows() if peer.get("role") == "LEAF"}
+        return tuple(sorted(node for node in nodes if NODE.fullmatch(node)))
 
     def peer_rows(self) -> list[dict[str, Any]]:
         """GET /peer: each with its role, latency in ms and paths."""
         code, data = self.call("GET", "/peer")
-        return data if code == 200 and isinstance(data, list) else []
+        rows = data if code == 200 and isinstance(data, list) else []
+        return [row for row in rows if isinstance(row, dict)]
 
     def moons(self) -> tuple[str, ...]:
         """World ids of the moons that it orbits or means to, 10 digits."""
         code, data = self.call("GET", "/moon")
-        return tuple(str(moon["id"])[-10:] for moon in data) if code == 200 and isinstance(data, list) else ()
+        rows = data if code == 200 and isinstance(data, list) else []
+        return tuple(str(row.get("id"))[-10:] for row in rows if isinstance(row, dict))
 
     def metrics(self) -> str:
         """GET /metrics: Prometheus' text format."""

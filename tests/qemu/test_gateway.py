@@ -9,6 +9,7 @@ from lab.checks import CHECKS, LEAVING, Check, Scene, want
 from lab.retry import retry
 from lab.world import World, echo_url
 
+from . import hardening
 from .crash import crash
 from .kernel_update import update_kernel
 
@@ -40,6 +41,24 @@ def test_nothing_failed(scene: Scene) -> None:
     shell = scene.world.shell()
     assert shell.run("systemctl list-units --failed --no-legend --plain") == ""
     assert shell.run("systemd-analyze verify default.target 2>&1 | grep -c cycle || true").strip() == "0"
+
+
+@pytest.mark.parametrize("case", hardening.CASES, ids=lambda case: case.name.replace(" ", "-"))
+def test_defences(scene: Scene, case: hardening.Case) -> None:
+    assert scene.world.shell().run(case.command).strip() == case.said
+
+
+def test_the_kernels_variables_are_as_written(scene: Scene) -> None:
+    wanted = hardening.variables()
+    said = scene.world.shell().run(f"sysctl {' '.join(wanted)}")
+    assert dict(line.split(" = ") for line in said.splitlines()) == wanted
+
+
+def test_running_services_are_closed_in(scene: Scene) -> None:
+    """By the image's own systemd; tests/image has those that do not run, too."""
+    found = hardening.exposures(scene.world.shell())
+    assert {f"ztgate{name}.service" for name in ("", "-dns", "-ndppd", "-watch")} <= found.keys()
+    assert {name: score for name, score in found.items() if score > hardening.EXPOSURE} == {}
 
 
 def test_doctor_finds_nothing(scene: Scene) -> None:

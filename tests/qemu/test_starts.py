@@ -100,6 +100,9 @@ def test_without_a_configuration_it_waits(world: World, make: Make) -> None:
     reason = gateway.expect(WAITING, never=f"{FAILED}|{READY}")["reason"]
     assert "configuration" in reason
     retry(lambda: want("login:" in gateway.console_text(), "no login prompt"), 120, "the login prompt")
+    # Nor is there a way in from the WAN: it is there, and answers on none of these.
+    retry(lambda: world.internet.run("ping", "-c", "1", "-W", "2", topology.WAN_IPV4), 60, "an echo reply")
+    assert not any(world.unsolicited(topology.WAN_IPV4, port) for port in (22, 80, 53, 9993))
 
 
 def test_wrong_token_is_named(world: World, make: Make) -> None:

@@ -9,7 +9,7 @@ import pytest
 from builder import docs
 
 ROOT = Path(__file__).resolve().parents[2]
-PAGES = ("README.md", "CONTRIBUTING.md", "docs/design.md")
+PAGES = ("README.md", "CONTRIBUTING.md", "docs/design.md", "docs/security.md")
 
 
 def test_configuration_page_is_fresh() -> None:

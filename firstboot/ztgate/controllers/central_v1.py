@@ -65,6 +65,8 @@ class CentralV1:
         host = self.api.host
         status = shapes.mapping(host, "Central's status", self._call(network, "GET", "/status"))
         user = shapes.mapping(host, "a user", status.get("user") or {}).get("id")
+        if not isinstance(user, str | None):
+            raise shapes.wrong(host, "a user", "its id is no text")
         if not user:
             raise ZtgateError(f"{host} does not accept the token", f"put a valid one there: {WHERE_TOKEN}")
         data = shapes.mapping(host, "a network", self._call(network, "GET", f"/network/{network}"))

@@ -7,13 +7,16 @@ from collections.abc import Callable, Sequence
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import Any
 
+from ..errors import reading
+
 Networks = dict[IPv4Network | IPv6Network, str]
 
 
 def read(run: Callable[[Sequence[str]], str], own: str) -> Networks:
     """Networks that are reached without the interface `own`, by the interface that leads there."""
-    tables = (run(("ip", "-j", family, "route", "show")) for family in ("-4", "-6"))
-    return parse([row for text in tables for row in json.loads(text or "[]")], own)
+    tables = [run(("ip", "-j", family, "route", "show")) for family in ("-4", "-6")]
+    with reading("what `ip route` says"):
+        return parse([row for text in tables for row in json.loads(text or "[]")], own)
 
 
 def parse(rows: list[dict[str, Any]], own: str) -> Networks:

@@ -24,6 +24,6 @@ def parse(text: str) -> tuple[IPv6Network, ...]:
     try:
         rows = json.loads(text)["DHCPv6Client"]["Prefixes"]
         found = [IPv6Network((bytes(row["Prefix"]), int(row["PrefixLength"])), strict=False) for row in rows]
-    except (ValueError, KeyError, TypeError):
+    except (ArithmeticError, LookupError, TypeError, ValueError):
         return ()
     return tuple(net for net in found if net.prefixlen <= LONGEST and net.subnet_of(GLOBAL))

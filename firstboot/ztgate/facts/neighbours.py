@@ -10,4 +10,5 @@ Rows = list[dict[str, Any]]
 
 def answered(rows: Iterable[dict[str, Any]]) -> Rows:
     """Of rows of `ip -j neigh`, those that have a MAC address and do not stand for a failure."""
-    return [row for row in rows if row.get("lladdr") and "FAILED" not in row.get("state", [])]
+    found = (row for row in rows if isinstance(row, dict))
+    return [row for row in found if row.get("lladdr") and "FAILED" not in (row.get("state") or [])]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_interface
 from typing import Any
 
-from ..errors import WaitingError
+from ..errors import WaitingError, reading
 
 GLOBAL = IPv6Network("2000::/3")
 Run = Callable[[Sequence[str]], str]
@@ -42,8 +42,10 @@ def read(run: Run, wifi: Callable[[], Mapping[str, str]] = dict) -> Wan:
 
     `wifi` tells what wireless interfaces are doing, by name; it is asked only if there is no way out.
     """
-    links, routes4 = (json.loads(run(argv)) for argv in LOOK4)
-    return parse(links, routes4, json.loads(run(("ip", "-j", "-6", "route", "show"))), wifi)
+    links, routes4 = (run(argv) for argv in LOOK4)
+    routes6 = run(("ip", "-j", "-6", "route", "show"))
+    with reading("what `ip` says of addresses and routes"):
+        return parse(json.loads(links), json.loads(routes4), json.loads(routes6), wifi)
 
 
 Rows = list[dict[str, Any]]

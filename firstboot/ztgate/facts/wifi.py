@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -12,6 +13,10 @@ from ..config import Wifi
 from ..paths import Paths
 from ..secret import Secret
 
+LONGEST_SSID = 32  # bytes (IEEE 802.11, 9.4.2.2)
+# As wifi.password and wifi.country in gateway.schema.json; of the wizard, the country may be missing.
+PASSWORD = re.compile(r"[ -~]{8,63}|[0-9A-Fa-f]{64}")
+COUNTRY = re.compile(r"([A-Za-z]{2})?")
 Probe = Callable[..., tuple[int, str]]
 
 
@@ -27,7 +32,8 @@ def states(probe: Probe, paths: Paths) -> dict[str, str]:
         if not store.read_bytes(paths.wifi(name)):
             found[name] = "no Wi-Fi is configured (see wifi: in gateway.yaml)"
             continue
-        ask = ("wpa_cli", "-p", str(paths.wifi_control), "-i", name)
+        # -s: where the answer goes, which by itself is a place in /tmp, and each service has its own.
+        ask = ("wpa_cli", "-p", str(paths.wifi_control), "-s", str(paths.run_dir), "-i", name)
         found[name] = state(probe((*ask, "status"))[1], probe((*ask, "list_networks"))[1])
     return found
 
@@ -60,10 +66,21 @@ def of_wizard(paths: Paths) -> tuple[Wifi, ...]:
     except yaml.YAMLError:
         return ()
     interfaces = _mapping(_mapping(data).get("network", data), "wifis")
-    return tuple(
+    found = (
         _network(str(ssid), _mapping(settings), str(_mapping(interface).get("regulatory-domain", "")))
         for interface in interfaces.values()
         for ssid, settings in _mapping(interface, "access-points").items()
+    )
+    return tuple(network for network in found if _can_be(network))
+
+
+def _can_be(network: Wifi) -> bool:
+    """Anybody may have written that file: what no wizard writes is none of wpa_supplicant's business."""
+    password = network.password.reveal() if network.password else None
+    return (
+        0 < len(network.ssid) <= LONGEST_SSID
+        and (password is None or PASSWORD.fullmatch(password) is not None)
+        and COUNTRY.fullmatch(network.country) is not None
     )
 
 
@@ -81,6 +98,7 @@ def _network(ssid: str, settings: dict[Any, Any], country: str) -> Wifi:
 def _octets(ssid: str) -> bytes:
     """Imager writes a byte outside ASCII as \\xHH, which YAML reads as a character of that number."""
     try:
+        ssid = ssid.encode("utf-8", "replace").decode()  # a lone surrogate is no character
         as_bytes = ssid.encode("latin-1")
         as_bytes.decode("utf-8")
         return as_bytes

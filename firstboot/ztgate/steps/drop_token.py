@@ -94,7 +94,7 @@ def _trim(machine: Machine) -> None:
     """
     if not machine.dry_run:
         machine.probe(("sync",))
-        machine.probe(("fstrim", "/"))
+        machine.probe(("systemctl", "start", "fstrim.service"))  # this service may not do it itself
 
 
 def _let_cloud_init_finish(machine: Machine) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 
 from .. import sysctl
 from ..actions import Action, Command
+from ..errors import reading
 from ..machine import Machine
 
 PRIORITY = 90  # after `local`, before `main`
@@ -50,7 +51,7 @@ def run(machine: Machine, interfaces: Iterable[str]) -> None:
     machine.do(
         sysctl.plan({VALID: "1"}, sysctl.read(machine.paths, [VALID]), "the mark counts on the way back")
     )
-    rows = {
-        family: json.loads(machine.run(("ip", f"-{family}", "-j", "rule")) or "[]") for family in FAMILIES
-    }
-    machine.do(plan(interfaces, parse(rows)))
+    texts = {family: machine.run(("ip", f"-{family}", "-j", "rule")) or "[]" for family in FAMILIES}
+    with reading("what `ip rule` says"):
+        present = parse({family: json.loads(text) for family, text in texts.items()})
+    machine.do(plan(interfaces, present))

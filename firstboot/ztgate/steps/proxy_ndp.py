@@ -12,6 +12,7 @@ from typing import Any
 
 from .. import derive, store, sysctl
 from ..actions import Action, Command, write_if_changed
+from ..errors import reading
 from ..facts.neighbours import answered
 from ..machine import Machine
 from ..zerotier import Network, in_range
@@ -96,8 +97,10 @@ def run(machine: Machine, wan: str, network: Network, subnet: IPv6Network, node:
     _set(machine, kernel_wish(wan, zt))
 
     own = [address.ip for address in in_range(network, subnet)]
-    seen = own + parse_neighbours(_rows(machine, "ip", "-6", "-j", "neigh", "show", "dev", zt))
-    present = parse_proxies(_rows(machine, "ip", "-6", "-j", "neigh", "show", "proxy"))
+    near = _rows(machine, "ip", "-6", "-j", "neigh", "show", "dev", zt)
+    with reading("what `ip neigh` says"):
+        seen = own + parse_neighbours(near)
+    present = _proxies(machine)
     nodes = (node, *machine.service.peers())
     machine.do(plan_proxies(known_members(subnet, nodes, seen), present, wan, subnet))
 
@@ -125,7 +128,7 @@ def plan_stop(present: set[tuple[IPv6Address, str]], wans: tuple[str, ...], acti
 
 def stop(machine: Machine, wans: tuple[str, ...]) -> None:
     """Undo what run() did on these interfaces."""
-    present = parse_proxies(_rows(machine, "ip", "-6", "-j", "neigh", "show", "proxy"))
+    present = _proxies(machine)
     begun = store.read_bytes(machine.paths.ndppd_conf) is not None
     active = begun and machine.probe(("systemctl", "is-active", "--quiet", UNIT))[0] == 0
     machine.do(plan_stop(present, wans, active))
@@ -135,6 +138,13 @@ def _set(machine: Machine, wanted: dict[str, str]) -> None:
     machine.do(sysctl.plan(wanted, sysctl.read(machine.paths, list(wanted)), "proxy NDP"))
 
 
+def _proxies(machine: Machine) -> set[tuple[IPv6Address, str]]:
+    rows = _rows(machine, "ip", "-6", "-j", "neigh", "show", "proxy")
+    with reading("what `ip neigh` says"):
+        return parse_proxies(rows)
+
+
 def _rows(machine: Machine, *argv: str) -> list[dict[str, Any]]:
-    rows = json.loads(machine.run(argv) or "[]")
-    return [row for row in rows if isinstance(row, dict)]
+    output = machine.run(argv) or "[]"
+    with reading("what `ip neigh` says"):
+        return [row for row in json.loads(output) if isinstance(row, dict)]

@@ -10,7 +10,7 @@ from typing import Any
 from .. import derive, names, resolver, store
 from ..actions import Action, Command, Remove, WriteFile
 from ..config import Config
-from ..errors import ZtgateError
+from ..errors import ZtgateError, reading
 from ..facts.neighbours import answered
 from ..machine import Machine
 from ..paths import Paths
@@ -98,7 +98,9 @@ def _learn(machine: Machine, network: Network, node: str) -> dict[str, str]:
     path = machine.paths.learnt
     before = {str(text): str(other) for text, other in store.read_json(path).items()}
     argv = ("ip", "-4", "-j", "neigh", "show", "dev", network.interface)
-    seen = _neighbours(json.loads(machine.run(argv) or "[]"), network, node)
+    output = machine.run(argv) or "[]"
+    with reading("what `ip neigh` says"):
+        seen = tuple(_neighbours(json.loads(output), network, node))
     after = names.learn(before, seen, network.lan4)
     if after != before and not machine.dry_run:
         store.write(path, json.dumps(after).encode())

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from .. import store, sysctl
 from ..actions import Action, Command, SetSysctl, WriteFile
+from ..errors import reading
 from ..facts import delegation, wifi
 from ..facts import wan as wan_facts
 from ..facts.wan import Wan
@@ -91,10 +92,12 @@ def plan_default_route(stranded: str, since: float) -> list[Action]:
 
 
 def _not_stranded(machine: Machine) -> None:
-    links, routes = (json.loads(machine.run(argv) or "[]") for argv in wan_facts.LOOK4)
+    links, routes = (machine.run(argv) or "[]" for argv in wan_facts.LOOK4)
+    with reading("what `ip` says of addresses and routes"):
+        stranded = wan_facts.stranded(json.loads(links), json.loads(routes))
     mark = machine.paths.run_dir / "reconfigured"
     tried = float(store.read_text(mark) or -AGAIN)
-    actions = plan_default_route(wan_facts.stranded(links, routes), machine.clock.now() - tried)
+    actions = plan_default_route(stranded, machine.clock.now() - tried)
     if machine.mend("wan-route", actions) and not machine.dry_run:
         store.write(mark, f"{machine.clock.now():.0f}".encode())
 

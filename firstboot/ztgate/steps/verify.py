@@ -14,7 +14,7 @@ from typing import Any
 
 from .. import lint, standing
 from ..actions import Action, Command
-from ..errors import WaitingError, ZtgateError
+from ..errors import WaitingError, ZtgateError, reading
 from ..facts import around
 from ..machine import Machine
 from ..register import Target
@@ -157,4 +157,5 @@ def _read(machine: Machine, interface: str) -> Kernel:
         found: list[dict[str, Any]] = json.loads(text or "[]")
         return found
 
-    return parse(rows("address"), {4: rows("-4", "route"), 6: rows("-6", "route")})
+    with reading(f"what `ip` says of {interface}"):
+        return parse(rows("address"), {4: rows("-4", "route"), 6: rows("-6", "route")})
