@@ -25,6 +25,7 @@ from .steps import (
     gate,
     join_network,
     keep_identity,
+    know_addresses,
     load_firewall,
     prove,
     proxy_ndp,
@@ -99,6 +100,7 @@ def reconcile(machine: Machine, found: Found, insist: bool = False) -> Outcome:
     ports = firewall.ports(machine.service.status())
     situation = situation.with_wan(wan).with_network(network, ipv6, ports)
     _filter(machine, config, situation)
+    know_addresses.run(machine, wan, network, node, ipv6.subnet)
     current = current.but(situation=asdict(situation), way=ipv6.way)
     machine.remember(current)
     _answer(machine, wan, network, ipv6, node)
