@@ -16,7 +16,7 @@ from typing import Any
 
 import yaml
 from scapy.layers.inet import ICMP, IP, TCP, UDP
-from scapy.layers.inet6 import ICMPv6EchoRequest, ICMPv6ND_NS, IPv6
+from scapy.layers.inet6 import ICMPv6EchoRequest, ICMPv6ND_NA, ICMPv6ND_NS, IPv6
 from scapy.layers.l2 import Ether
 from scapy.packet import Packet, Raw
 
@@ -97,7 +97,9 @@ def answers(seat: Seat, packet: Packet, patience: float = 0) -> list[Packet]:
     heard = [*surely(seat, [bytes(packet)]), *(seat.wire.heard(patience) if patience else ())]
     parsed = [Ether(frame) for frame in heard]
     said = [each for each in parsed if each.src == seat.mac and (IP in each or IPv6 in each)]
-    return [each for each in said if ICMPv6ND_NS not in each]
+    # The hosts' kernels look now and then whether the other one is still there.
+    own = [each for each in said if ICMPv6ND_NS not in each]
+    return [each for each in own if ICMPv6ND_NA not in each or each[ICMPv6ND_NA].tgt == seat.target]
 
 
 def _template(seat: Seat, protocol: str, source_port: int, flags: str) -> bytes:

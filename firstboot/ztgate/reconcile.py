@@ -100,7 +100,6 @@ def reconcile(machine: Machine, found: Found, insist: bool = False) -> Outcome:
     ports = firewall.ports(machine.service.status())
     situation = situation.with_wan(wan).with_network(network, ipv6, ports)
     _filter(machine, config, situation)
-    know_addresses.run(machine, wan, network, node, ipv6.subnet)
     current = current.but(situation=asdict(situation), way=ipv6.way)
     machine.remember(current)
     _answer(machine, wan, network, ipv6, node)
@@ -126,7 +125,8 @@ def _filter(machine: Machine, config: Config, situation: firewall.Situation) -> 
 
 
 def _answer(machine: Machine, wan: Wan, network: Network, ipv6: Choice, node: str) -> None:
-    """Members' IPv6 addresses are found here, where they are looked for."""
+    """Members' addresses are known to the firewall, and those of IPv6 are found where they are looked for."""
+    know_addresses.run(machine, wan, network, node, ipv6.subnet)
     if ipv6.way == ON_LINK and ipv6.subnet:
         proxy_ndp.run(machine, wan.interface6, network, ipv6.subnet, node)
     else:
