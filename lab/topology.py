@@ -92,6 +92,8 @@ ZONES = (
 
 WAN_ROUTER = ("203.0.1.1/24", "2600:db8:0:1::1/64")
 WAN_IPV4 = "203.0.1.10"
+# What Linux makes of the prefix and the MAC address below.
+WAN_IPV6 = "2600:db8:0:1:5054:ff:fe00:10a"
 WAN_PREFIX = "2600:db8:0:1::/64"
 WAN_MAC = "52:54:00:00:01:0a"
 SPARE_MAC = "52:54:00:00:01:0b"  # of a second network card, where a test asks for one

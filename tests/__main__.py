@@ -68,7 +68,7 @@ def prepared(zerotier: Path | None, tiers: list[str], soaking: bool) -> dict[str
     """Each tier's options for pytest; what they name is made or downloaded here, outside the sandbox."""
     images = build_once(zerotier, soaking)
     given = {tier: list(images) for tier in tiers}
-    if "netns" in given:
+    if "netns" in given and not soaking:
         _output([sys.executable, "-m", "lab.userland"])
     if "qemu" in given and not soaking:
         given["qemu"] += ["--hostapd", str(access_point.download(REPORTS))]
@@ -125,7 +125,7 @@ def usual(soaking: bool, seconds: int | None) -> list[str]:
     """The tiers that are run where none is named."""
     if seconds is not None:
         return ["netns", "qemu"]
-    return ["image", "qemu"] if soaking else list(TIERS)
+    return ["image", "netns", "qemu"] if soaking else list(TIERS)
 
 
 def report(tiers: Sequence[str], work: Iterable[Job]) -> bool:

@@ -112,9 +112,9 @@ def _run(options: argparse.Namespace) -> int:
         from .observe import loop
 
         loop.run(machine)
-    from . import enrol, report
+    from . import enrol, firewall, report
 
-    status = report.read(machine) | enrol.shown(machine.paths, machine.clock)
+    status = report.read(machine) | enrol.shown(machine.paths, machine.clock) | firewall.shown(machine.probe)
     print(json.dumps(status, indent=1) if options.json else report.text(status), end="")
     return 0 if status.get("state") == "ready" else 1
 

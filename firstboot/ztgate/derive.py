@@ -1,6 +1,6 @@
 """Addresses that follow from a network id and a node id.
 
-Source: ZeroTierOne 1.14.1, node/InetAddress.cpp, osdep/LinuxEthernetTap.cpp and
+Source: ZeroTierOne 1.14.1, node/InetAddress.cpp, node/MAC.hpp, osdep/LinuxEthernetTap.cpp and
 controller/EmbeddedNetworkController.cpp.
 """
 
@@ -16,6 +16,15 @@ def interface(network: str) -> str:
     number = int(network, 16)
     bits = (number ^ (number >> 24)) & 0xFFFFFFFFFF
     return "zt" + "".join(_BASE32[(bits >> shift) & 31] for shift in range(35, -1, -5))
+
+
+def mac(network: str, node: str) -> str:
+    """The node's MAC address on a network."""
+    octets = bytes.fromhex(network)
+    first = octets[7] & 0xFE | 2
+    # KVM's taps begin with 52.
+    mixed = (a ^ b for a, b in zip(bytes.fromhex(node), octets[6:1:-1], strict=True))
+    return ":".join(f"{octet:02x}" for octet in (0x32 if first == 0x52 else first, *mixed))
 
 
 def rfc4193(network: str, node: str) -> IPv6Address:

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, replace
 from functools import cache
+from ipaddress import ip_network
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from . import derive
 from .config import Config
 from .errors import reading
 from .facts.wan import Wan
-from .formats import PRIVATE4, PRIVATE6
+from .formats import METADATA4, METADATA6, PRIVATE4, PRIVATE6
 from .members_subnet import NAT66, Choice
 from .zerotier import DEFAULT_PORT, Network
 
@@ -27,6 +30,7 @@ class Situation:
     """What the machine contributes; empty as long as it is not known. ports: UDP, of ZeroTier.
 
     subnet: what members' IPv6 comes from; with nat66 it leaves with the WAN's address.
+    lan6: the network's own IPv6 ranges; beyond: what lies behind other members, of both families.
     """
 
     zt: str = ""
@@ -36,6 +40,8 @@ class Situation:
     subnet: str = ""
     nat66: bool = False
     ports: tuple[int, ...] = (DEFAULT_PORT,)
+    lan6: tuple[str, ...] = ()
+    beyond: tuple[str, ...] = ()
 
     def with_wan(self, wan: Wan) -> Situation:
         """The same with the WAN that is there now."""
@@ -44,6 +50,8 @@ class Situation:
     def with_network(self, network: Network, ipv6: Choice, ports: tuple[int, ...]) -> Situation:
         """The same with the joined network and the way out that its members' IPv6 has."""
         lan4 = tuple(sorted(str(net) for net in network.lan4))
+        ranges = [(ip_network(target), via) for target, via in network.routes]
+        ranges = [(net, via) for net, via in ranges if net.prefixlen]
         return replace(
             self,
             zt=network.interface,
@@ -51,6 +59,8 @@ class Situation:
             subnet=str(ipv6.range or ""),
             nat66=ipv6.way == NAT66,
             ports=ports,
+            lan6=tuple(sorted(str(net) for net, via in ranges if not via and net.version == 6)),
+            beyond=tuple(sorted(str(net) for net, via in ranges if via)),
         )
 
 
@@ -63,9 +73,16 @@ def remembered(data: dict[str, Any]) -> Situation:
 
 
 def inputs(config: Config, situation: Situation) -> dict[str, Any]:
-    """Everything that the template reads."""
+    """Everything that the template reads. behind4, behind6: all sources that ZeroTier's side may have."""
+    own6 = str(derive.rfc4193_range(config.network))
+    lan6 = sorted({own6, *situation.lan6, *([situation.subnet] if situation.subnet else [])})
     return {
         **asdict(situation),
+        "lan6": lan6,
+        "behind4": [*situation.lan4, *(net for net in situation.beyond if ":" not in net)],
+        "behind6": [*lan6, *(net for net in situation.beyond if ":" in net)],
+        "metadata4": METADATA4,
+        "metadata6": METADATA6,
         "ssh": config.ssh.source,
         "dns": config.dns is not None,
         "page": config.page,
@@ -77,6 +94,26 @@ def inputs(config: Config, situation: Situation) -> dict[str, Any]:
         "reach4": [str(net) for net in config.firewall.reach if net.version == 4],
         "reach6": [str(net) for net in config.firewall.reach if net.version == 6],
     }
+
+
+def refused(items: Iterable[dict[str, Any]]) -> dict[str, int]:
+    """Packets that were dropped or rejected, by the words for it, of `nft -j list table inet ztgate`."""
+    totals: dict[str, int] = {}
+    for item in items:
+        rule = item.get("rule", {})
+        parts = [part for part in rule.get("expr", []) if isinstance(part, dict)]
+        counted = [part["counter"]["packets"] for part in parts if isinstance(part.get("counter"), dict)]
+        if rule.get("comment") and counted and any("drop" in part or "reject" in part for part in parts):
+            totals[rule["comment"]] = totals.get(rule["comment"], 0) + sum(map(int, counted))
+    return totals
+
+
+def shown(probe: Callable[..., tuple[int, str]]) -> dict[str, Any]:
+    """What a status says of packets that were refused since these rules were loaded; nothing without any."""
+    status, output = probe(("nft", "-j", "list", "table", "inet", "ztgate"))
+    found = refused(json.loads(output or "{}").get("nftables", [])) if status == 0 else {}
+    counted = {words: packets for words, packets in found.items() if packets}
+    return {"refused": counted} if counted else {}
 
 
 def revision(values: dict[str, Any]) -> str:

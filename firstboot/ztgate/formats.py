@@ -34,6 +34,14 @@ PRIVATE4 = (
     *("192.0.0.0/24", "192.168.0.0/16", "198.18.0.0/15", "240.0.0.0/4"),
 )
 PRIVATE6 = ("fc00::/7", "fec0::/10")
+# Where clouds tell a machine's secrets to whoever asks from it, as they document it. Besides link-local
+# addresses, which most use: Alibaba, Azure's host, Oracle Classic; Amazon, Google, Oracle, Scaleway, Linode,
+# Alibaba.
+METADATA4 = ("169.254.0.0/16", "100.100.100.200", "168.63.129.16", "192.0.0.192")
+METADATA6 = (
+    *("fd00:ec2::/32", "fd20:ce::254", "fd00:c1::a9fe:a9fe", "fd00:42::42", "fd00:a9fe:a9fe::1"),
+    "fd00:100::100:200",
+)
 # What somebody may want to reach; link-local addresses are one cable's, or a cloud's metadata service.
 REACHABLE = ("10.0.0.0/8", "100.64.0.0/10", "172.16.0.0/12", "192.168.0.0/16", "198.18.0.0/15", "fc00::/7")
 

@@ -25,6 +25,7 @@ from .steps import (
     gate,
     join_network,
     keep_identity,
+    know_addresses,
     load_firewall,
     prove,
     proxy_ndp,
@@ -124,7 +125,8 @@ def _filter(machine: Machine, config: Config, situation: firewall.Situation) -> 
 
 
 def _answer(machine: Machine, wan: Wan, network: Network, ipv6: Choice, node: str) -> None:
-    """Members' IPv6 addresses are found here, where they are looked for."""
+    """Members' addresses are known to the firewall, and those of IPv6 are found where they are looked for."""
+    know_addresses.run(machine, wan, network, node, ipv6.subnet)
     if ipv6.way == ON_LINK and ipv6.subnet:
         proxy_ndp.run(machine, wan.interface6, network, ipv6.subnet, node)
     else:

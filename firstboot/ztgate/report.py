@@ -89,6 +89,8 @@ def text(status: dict[str, Any]) -> str:
     if window := status.get("enrol"):
         left = f"{in_words(window['seconds_left'])} more, members left: {window['members_left']}"
         lines.append(f"enrol window: open for {left}")
+    if refused := status.get("refused"):
+        lines.append("refused packets: " + ", ".join(f"{words} {count}" for words, count in refused.items()))
     about = "or in a shell on the machine of a self-hosted controller (needs curl and jq):"
     lines += _block(about, status.get("commands", ()))
     about = "or on a computer that has the builder, with an API token in that gateway.yaml:"

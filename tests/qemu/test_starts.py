@@ -9,6 +9,9 @@ from lab import disk, process, topology
 from lab.checks import want
 from lab.retry import retry
 from lab.world import FAILED, LIVED_IN, READY, WAITING, World
+from tests import scan
+from tests.scan import DOORS, Seat
+from tests.wire import Wire
 
 from .conftest import Make, member_goes_out
 
@@ -99,10 +102,21 @@ def test_without_a_configuration_it_waits(world: World, make: Make) -> None:
     gateway.start()
     reason = gateway.expect(WAITING, never=f"{FAILED}|{READY}")["reason"]
     assert "configuration" in reason
+    nobody_gets_in(world)
     retry(lambda: want("login:" in gateway.console_text(), "no login prompt"), 120, "the login prompt")
     # Nor is there a way in from the WAN: it is there, and answers on none of these.
     retry(lambda: world.internet.run("ping", "-c", "1", "-W", "2", topology.WAN_IPV4), 60, "an echo reply")
     assert not any(world.unsolicited(topology.WAN_IPV4, port) for port in (22, 80, 53, 9993))
+
+
+def nobody_gets_in(world: World) -> None:
+    """Every port from outside, before first boot has run. Nobody listens at UDP 9993, and that is heard."""
+    with Wire(world.isp.host, "wan") as wire:
+        for router, target in zip(topology.WAN_ROUTER, (topology.WAN_IPV4, topology.WAN_IPV6), strict=True):
+            seat = Seat(wire, topology.WAN_MAC, router.split("/")[0], target)
+            retry(lambda s=seat: scan.surely(s, []), 60, f"{target} to answer")  # type: ignore[misc]
+            for protocol, ports in DOORS["from outside"]["before first boot has run"].items():
+                assert sorted(scan.ports(seat, protocol)) == ports, f"{protocol} at {target}"
 
 
 def test_wrong_token_is_named(world: World, make: Make) -> None:

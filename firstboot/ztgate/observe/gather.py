@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from ipaddress import IPv4Address, IPv6Network
 from typing import Any, TypeVar
 
-from .. import configfile, members_subnet, report, state, store
+from .. import configfile, firewall, members_subnet, report, state, store
 from ..errors import ZtgateError
 from ..machine import Machine
 from ..members import neighbours, sights
@@ -32,6 +32,7 @@ def facts(machine: Machine, now: float) -> Facts:
     subnet = IPv6Network(current.subnet) if current.subnet else None
     shown = status_of(report.read(machine))
     wan = shown.get("wan") or {}
+    rules = _rows(machine, "nft", "-j", "list", "table", "inet", "ztgate")
     return Facts(
         at=now,
         name=config.gateway.name,
@@ -45,7 +46,8 @@ def facts(machine: Machine, now: float) -> Facts:
         interfaces=_interfaces(machine, {
             "members": network.interface if network else "", "wan": str(wan.get("interface", "")),
         }),
-        members=_members(machine, network, node, subnet, now) if network and node else (),
+        members=_members(machine, network, node, subnet, rules, now) if network and node else (),
+        refused=firewall.refused(rules),
     )  # fmt: skip
 
 
@@ -90,9 +92,9 @@ def zerotier_metrics(machine: Machine) -> str:
 
 
 def _members(
-    machine: Machine, network: Network, node: str, subnet: IPv6Network | None, now: float
+    machine: Machine, network: Network, node: str, subnet: IPv6Network | None, rules: members.Rows, now: float
 ) -> tuple[Member, ...]:
-    counted = members.uses(_rows(machine, "nft", "-j", "list", "table", "inet", "ztgate"), now)
+    counted = members.uses(rules, now)
     peers: members.Rows = _try(machine.service.peer_rows, [])
     near = neighbours(machine, network)
     return members.merge(

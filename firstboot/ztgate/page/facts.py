@@ -39,6 +39,7 @@ class Facts:
 
     status: what `ztgate status` shows. public4: whom the internet sees behind members' IPv4; public6: the
     same for IPv6 where they share one address. interfaces: bytes in and out, of "members" and "wan".
+    refused: packets, by the firewall's words for why.
     """
 
     at: float = 0.0
@@ -54,6 +55,7 @@ class Facts:
     down: float | None = None
     interfaces: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     members: tuple[Member, ...] = ()
+    refused: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -59,6 +59,10 @@ def families(facts: Facts, doctor: Examination, now: float) -> list[Family]:
             tuple(({"what": str(name)}, float(count)) for name, count in status.get("healed", {}).items()),
         ),
         Family("ztgate_members", "gauge", "Members that were heard of lately.", _one(there)),
+        Family(
+            "ztgate_refused_packets_total", "counter", "Packets that the firewall refused, by reason.",
+            tuple(({"reason": words}, float(packets)) for words, packets in facts.refused.items()),
+        ),
         *_traffic(facts),
         *_doctor(doctor, now),
     ]  # fmt: skip
