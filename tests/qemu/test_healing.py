@@ -185,7 +185,8 @@ def test_it_boots_on_such_a_disk(bench: Bench, scenario: Scenario) -> None:
 def test_a_disk_that_turns_read_only(bench: Bench, scenario: Scenario) -> None:
     """Remounted so by the kernel, with the rules flushed at once."""
     for _ in scenario.rounds(short=1):
-        bench.run(
+        bench.run("echo u > /proc/sysrq-trigger")
+        retry(lambda: bench.run("findmnt -no OPTIONS / | grep -q ^ro"), 60, "a read-only disk")
             "echo u > /proc/sysrq-trigger; until findmnt -no OPTIONS / | grep -q ^ro; do sleep 0.1; done"
         )
         with scenario.recovery():
