@@ -11,7 +11,7 @@ import os
 from .. import store
 from ..machine import Machine
 
-ENOUGH = 16 << 20  # bytes free, for a journal that grows and an update of the state
+ENOUGH = 64 << 20  # bytes free: as much as the journal may take
 FULL = "the disk is full: `df -h` and `du -xhd2 / | sort -h` show what fills it"
 READ_ONLY = (
     "the disk is read-only, as one that dies makes itself: the gateway works on, and keeps nothing that "

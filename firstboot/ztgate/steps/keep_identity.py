@@ -1,7 +1,7 @@
 """Step: a copy of this node's identity, once the controller knows it.
 
-ZeroTier makes itself another identity where its own is damaged. The copy comes back before it starts
-(overlays/common/usr/libexec/ztgate-identity).
+ZeroTier does not start with a damaged identity, and makes itself another one where it is gone. The copy comes
+back before that (overlays/common/usr/libexec/ztgate-identity).
 """
 
 from __future__ import annotations

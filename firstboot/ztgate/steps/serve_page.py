@@ -69,7 +69,8 @@ def plan(wanted: str, handed: dict[str, bytes], now: Now, paths: Paths) -> list[
             Command(("systemctl", "stop", SOCKET, SERVICE), "it listens where the page was served")
         )
     if moved or not now.active:
-        actions.append(Command(("systemctl", "start", SOCKET), "serve the page"))
+        # Not waited for: where the interface vanishes just now, systemd waits for it for a minute and a half.
+        actions.append(Command(("systemctl", "--no-block", "start", SOCKET), "serve the page"))
     return actions
 
 

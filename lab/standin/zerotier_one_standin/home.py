@@ -1,5 +1,6 @@
 """The daemon's home directory: the same files as the real one's."""
 
+import errno
 import json
 import os
 import secrets
@@ -70,12 +71,16 @@ class Home:
             raise StandinError(f"{path}: {error.strerror}", "the home directory must be writable") from error
 
     def write(self, name: str, text: str, mode: int = 0o644) -> None:
-        """Replace a file in one step."""
+        """Replace a file in one step. On a disk that is full or read-only 1.14.1 goes on without, too."""
         target = self.path / name
         fresh = target.with_name(f"{target.name}.new")
-        with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode), "w") as file:
-            file.write(text)
-        fresh.replace(target)
+        try:
+            with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode), "w") as file:
+                file.write(text)
+            fresh.replace(target)
+        except OSError as error:
+            if error.errno not in (errno.ENOSPC, errno.EROFS, errno.EIO):
+                raise
 
     def read(self, name: str) -> str:
         """A file's text; empty if there is none."""

@@ -93,7 +93,7 @@ class FakeTools:
                 self.proxies[address] = interface
             case ("ip", "-6", "neigh", "del", "proxy", address, *_):
                 self.proxies.pop(address)
-            case ("systemctl", "start" | "restart", unit):
+            case ("systemctl", "start" | "restart", unit) | ("systemctl", "--no-block", "start", unit):
                 self.running.add(unit)
             case ("systemctl", "stop", unit):
                 self.running.discard(unit)

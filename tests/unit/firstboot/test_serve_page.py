@@ -17,7 +17,7 @@ OWN6 = "fd11:6be7:80b4:8708:3999:9311:6be7:80b4"
 PATHS = Paths(Path("/nowhere"))
 OLD, NEW = "[Socket]\nListenStream=10.66.0.1:80\n", "[Socket]\nListenStream=10.66.0.2:80\n"
 WRITE = f"write {PATHS.page_socket}"
-RELOAD, START = "systemctl daemon-reload", f"systemctl start {SOCKET}"
+RELOAD, START = "systemctl daemon-reload", f"systemctl --no-block start {SOCKET}"
 STOP = f"systemctl stop {SOCKET} {SERVICE}"
 
 PLANS: dict[str, tuple[Now, str, dict[str, bytes], list[str]]] = {
