@@ -92,12 +92,12 @@ def first_boots(world: World, scenario: Scenario, make: Make, image: Path | None
 
 
 def later_boots(world: World, scenario: Scenario, make: Make, image: Path | None, short: int) -> None:
-    """Cut five times while it boots, or works."""
+    """Cut seven times while it boots, or works."""
     plug = plugged_in(world, scenario, make, image)
     spread = plug.back()
     for _ in scenario.rounds(short):
         plug.machine.cut_power()
-        plug.cut(5, 1.2 * spread)
+        plug.cut(7, 1.2 * spread)
         spread = plug.back()
 
 
@@ -108,4 +108,4 @@ def test_first_boots(scenario: Scenario, world: World, make: Make) -> None:
 
 @pytest.mark.scenario("power", "power cuts at later boots and at work", within=WITHIN)
 def test_later_boots(scenario: Scenario, world: World, make: Make) -> None:
-    later_boots(world, scenario, make, None, short=3)
+    later_boots(world, scenario, make, None, short=2)

@@ -26,4 +26,4 @@ def test_first_boots(scenario: Scenario, world: World, make: Make, pi_image: Pat
 
 @pytest.mark.scenario("power", "power cuts at later boots and at work, arm64", within=cuts.WITHIN)
 def test_later_boots(scenario: Scenario, world: World, make: Make, pi_image: Path) -> None:
-    cuts.later_boots(world, scenario, make, pi_image, short=3)
+    cuts.later_boots(world, scenario, make, pi_image, short=2)
