@@ -96,7 +96,8 @@ class Service:
             raise WaitingError(f"ZeroTier's service answered {code} about network {network}")
         with reading("what ZeroTier's service says of its network"):
             found = parse_network(data)
-        named = not found.interface or INTERFACE.fullmatch(found.interface)
+        # It has no interface until it is up.
+        named = INTERFACE.fullmatch(found.interface) if found.interface else found.status != "OK"
         known = not found.mac or MAC.fullmatch(found.mac)
         if found.id.lower() != network.lower() or not named or not known:
             raise WaitingError("ZeroTier's service says of its network what cannot be")
