@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
-from ztgate import config, firewall
+from ztgate import config, firewall, report
 from ztgate.firewall import Situation
 from ztgate.page import facts, metrics, view
 from ztgate.page.facts import Examination, Facts
@@ -48,7 +48,9 @@ def gateway(world: World, root: Path, nwid: str) -> None:
     files = {
         "boot/firmware/gateway.yaml": text,
         "var/lib/ztgate/state.json": json.dumps({"address": GATEWAY}),
-        "var/lib/ztgate/status.json": json.dumps({"state": "ready", "ipv6": "none", "wan": wan}),
+        "var/lib/ztgate/status.json": json.dumps(
+            dict.fromkeys(report.READY_KEYS, "") | {"state": "ready", "ipv6": "none", "wan": wan}
+        ),
     }
     for name, content in files.items():
         (root / name).parent.mkdir(parents=True, exist_ok=True)
