@@ -9,7 +9,7 @@ from pathlib import Path
 
 from .. import store, sysctl
 from ..actions import Action, Command, SetSysctl, WriteFile
-from ..errors import reading
+from ..errors import WaitingError, reading
 from ..facts import delegation, wifi
 from ..facts import wan as wan_facts
 from ..facts.wan import Wan
@@ -73,8 +73,11 @@ def run(machine: Machine) -> Wan:
     machine.mend(
         "forwarding", sysctl.plan(wanted, sysctl.read(machine.paths, list(wanted)), "forward packets")
     )
-    _not_stranded(machine)
-    wan = wan_facts.read(machine.run, lambda: wifi.states(machine.probe, machine.paths))
+    try:
+        wan = wan_facts.read(machine.run, lambda: wifi.states(machine.probe, machine.paths))
+    except WaitingError:
+        _not_stranded(machine)
+        raise
     for name in wan.interfaces:
         _accept_advertisements(machine, name)
     delegated = delegation.read(machine.probe, wan.interface6) if wan.interface6 else ()
