@@ -18,6 +18,7 @@ from ..machine import Machine
 from ..zerotier import Network, in_range
 
 UNIT = "ztgate-ndppd.service"
+NEIGHBOURS = "what `ip neigh` says"
 # The kernel's own limit for a neighbour table is 1024; leave room for others.
 MOST = 512
 
@@ -97,9 +98,8 @@ def run(machine: Machine, wan: str, network: Network, subnet: IPv6Network, node:
     _set(machine, kernel_wish(wan, zt))
 
     own = [address.ip for address in in_range(network, subnet)]
-    near = _rows(machine, "ip", "-6", "-j", "neigh", "show", "dev", zt)
-    with reading("what `ip neigh` says"):
-        seen = own + parse_neighbours(near)
+    with reading(NEIGHBOURS):
+        seen = own + parse_neighbours(_rows(machine, "dev", zt))
     present = _proxies(machine)
     nodes = (node, *machine.service.peers())
     machine.do(plan_proxies(known_members(subnet, nodes, seen), present, wan, subnet))
@@ -139,12 +139,10 @@ def _set(machine: Machine, wanted: dict[str, str]) -> None:
 
 
 def _proxies(machine: Machine) -> set[tuple[IPv6Address, str]]:
-    rows = _rows(machine, "ip", "-6", "-j", "neigh", "show", "proxy")
-    with reading("what `ip neigh` says"):
-        return parse_proxies(rows)
+    with reading(NEIGHBOURS):
+        return parse_proxies(_rows(machine, "proxy"))
 
 
-def _rows(machine: Machine, *argv: str) -> list[dict[str, Any]]:
-    output = machine.run(argv) or "[]"
-    with reading("what `ip neigh` says"):
-        return [row for row in json.loads(output) if isinstance(row, dict)]
+def _rows(machine: Machine, *which: str) -> list[dict[str, Any]]:
+    output = machine.run(("ip", "-6", "-j", "neigh", "show", *which)) or "[]"
+    return [row for row in json.loads(output) if isinstance(row, dict)]
