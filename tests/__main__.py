@@ -26,10 +26,12 @@ TIERS = ("unit", "image", "netns", "qemu")
 BY_FILE = ("qemu", "netns")
 # The longest first, so that no processor is left without work at the end; others come after these.
 LONGEST = (
+    "qemu/test_power_cuts.py",
     "qemu/test_raspberry_pi.py",
     "qemu/test_gateway.py",
-    "qemu/test_doctor.py",
     "qemu/test_starts.py",
+    "qemu/test_doctor.py",
+    "qemu/test_doors.py",
     "qemu/test_arm_starts.py",
     "netns/test_join.py",
     "image",
