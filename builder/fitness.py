@@ -23,8 +23,8 @@ BIOS_BOOT = "21686148-6449-6e6f-744e-656564454649"
 LOADERS = {"amd64": "EFI/BOOT/BOOTX64.EFI", "arm64": "EFI/BOOT/BOOTAA64.EFI"}
 UNITS = {"M": MIB, "G": MIB << 10}
 NATIVE = "var/lib/dpkg/arch-native"
-CLOUD = "etc/cloud/cloud.cfg.d/*.cfg"
-READ = (STATUS, NATIVE, CLOUD, "boot/initrd.img-*", "usr/lib/modules/*/modules.builtin", "boot/grub/grub.cfg")
+CLOUD = ("etc/cloud/cloud.cfg", "etc/cloud/cloud.cfg.d/*.cfg")  # as cloud-init reads them: later ones win
+READ = (STATUS, NATIVE, *CLOUD, "boot/initrd.img-*", "usr/lib/modules/*/modules.builtin", "boot/grub/grub.cfg")
 
 
 @dataclass(frozen=True)
@@ -100,8 +100,8 @@ def _drivers(disk: Disk, files: dict[str, File], texts: dict[str, bytes]) -> set
 def _datasources(texts: dict[str, bytes]) -> tuple[str, ...]:
     """cloud-init's list: the last file that has one counts."""
     found: tuple[str, ...] = ()
-    for path in sorted(texts):
-        if fnmatch.fnmatchcase(path, CLOUD):
+    for pattern in CLOUD:
+        for path in sorted(fnmatch.filter(texts, pattern)):
             found = tuple((yaml.safe_load(texts[path]) or {}).get("datasource_list", found))
     return found
 

@@ -182,6 +182,21 @@ def test_cloud_init_asks_the_providers_in_the_right_order(vps: Disk) -> None:
     assert said["users"] == []
 
 
+def test_what_cloud_init_reads_is_one_mapping(root: Root) -> None:
+    """It takes a file that it cannot parse for an empty one, and says so in its own log only."""
+    names = [f"/etc/cloud/cloud.cfg.d/{name}" for name in root.names("/etc/cloud/cloud.cfg.d")]
+    read = [yaml.safe_load(root.text(name)) for name in ("/etc/cloud/cloud.cfg", *names)]
+    assert all(isinstance(said, dict) for said in read if said is not None)
+    assert {"datasource_list", "cloud_init_modules", "users", "system_info"} <= set(read[0])
+
+
+def test_imagers_user_is_made_without_a_password(pi: Disk) -> None:
+    said = yaml.safe_load(pi.root.text("/etc/cloud/cloud.cfg"))
+    assert said["users"] == ["default"]
+    assert said["system_info"]["default_user"]["lock_passwd"] is True
+    assert said["datasource_list"] == ["NoCloud"]
+
+
 def test_cloud_init_has_little_to_parse(root: Root) -> None:
     """It reads all of it a dozen times at first boot: a thousand characters are 250 million instructions."""
     names = [f"/etc/cloud/cloud.cfg.d/{name}" for name in root.names("/etc/cloud/cloud.cfg.d")]
