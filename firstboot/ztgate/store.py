@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 from collections.abc import Callable
@@ -36,14 +37,30 @@ def write(path: Path, content: bytes, mode: int = 0o644) -> None:
     """Replace path atomically and durably."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.new")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
-    with os.fdopen(descriptor, "wb") as file:
+    with os.fdopen(_alone(temporary, mode), "wb") as file:
+        file.truncate()
         os.fchmod(file.fileno(), mode)
         file.write(content)
         file.flush()
         os.fsync(file.fileno())
-    temporary.replace(path)
+        temporary.replace(path)
     sync_directory(path.parent)
+
+
+def _alone(temporary: Path, mode: int) -> int:
+    """A descriptor of the file to be, which nobody else writes: `ztgate wifi` and `ztgate` start together.
+
+    Not a name of one's own for each writer: after power cuts they would stay for ever.
+    """
+    while True:
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT, mode)
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        try:
+            if temporary.stat().st_ino == os.fstat(descriptor).st_ino:
+                return descriptor
+        except FileNotFoundError:
+            pass  # its writer before us has put it in its place: that file is no longer ours to write
+        os.close(descriptor)
 
 
 def read_kept(path: Path, fits: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
