@@ -24,7 +24,8 @@ LOADERS = {"amd64": "EFI/BOOT/BOOTX64.EFI", "arm64": "EFI/BOOT/BOOTAA64.EFI"}
 UNITS = {"M": MIB, "G": MIB << 10}
 NATIVE = "var/lib/dpkg/arch-native"
 CLOUD = ("etc/cloud/cloud.cfg", "etc/cloud/cloud.cfg.d/*.cfg")  # as cloud-init reads them: later ones win
-READ = (STATUS, NATIVE, *CLOUD, "boot/initrd.img-*", "usr/lib/modules/*/modules.builtin", "boot/grub/grub.cfg")
+BUILTIN = "usr/lib/modules/*/modules.builtin"
+READ = (STATUS, NATIVE, *CLOUD, "boot/initrd.img-*", BUILTIN, "boot/grub/grub.cfg")
 
 
 @dataclass(frozen=True)

@@ -50,7 +50,7 @@ WEIGHED = r"MemTotal: +(?P<total>\d+) kB\s+MemAvailable: +(?P<available>\d+) kB"
 SHOWN = re.compile(r"^(?:CPUUsageNSec=(\d+) Id=(\S+)|Id=(\S+) CPUUsageNSec=(\d+))$", re.MULTILINE)
 ALL = "system.slice/all"
 NEVER = 2**64 - 1  # systemd's "not counted"
-SHOWN_UNITS = 25  # of all, those that take most
+SHOWN_UNITS = 70  # of all, those that take most
 
 
 @dataclass(frozen=True)

@@ -32,6 +32,7 @@ class Paths:
         self.authorized_keys = self.state_dir / "root.authorized_keys"
 
         self.run_dir = root / "run/ztgate"
+        self.changed = self.run_dir / "changed"  # left by ztgate-watch for ztgate-watch.path
         self.ndppd_conf = self.run_dir / "ndppd.conf"
         self.learnt = self.run_dir / "learnt.json"
         self.resolver = root / "run/ztgate-dns"

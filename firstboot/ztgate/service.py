@@ -71,6 +71,8 @@ def _until_done(machine: Machine, round_: Callable[[], None], *, once: bool) -> 
     with _alone(machine):
         for pause in pauses(1.0, 10.0):
             alive.begin()
+            if not machine.dry_run:
+                machine.paths.changed.unlink(missing_ok=True)  # what has changed is seen from here on
             machine.todo = ()
             machine.calls.begin(patient=not once)
             ended = _ended(round_)

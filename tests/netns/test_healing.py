@@ -16,6 +16,7 @@ RUN = Path("/run/ztgate")  # of the sandbox
 # /var/lib is the host's: the watcher gets one of its own, with the rules that ztgate has saved there.
 OWN = """\
 mount -t tmpfs tmpfs /var/lib && mkdir /var/lib/ztgate && cp {rules} /var/lib/ztgate/nftables.nft || exit
+touch /run/ztgate/status.json
 "{libexec}/ztgate-rules" load && exec "{libexec}/ztgate-watch"
 """
 # What is done to the rules, and whether members still get out: a part of them may be whole.
