@@ -24,6 +24,10 @@ server:
     ip-freebind: yes
 {interfaces}
     num-threads: 1
+    msg-cache-slabs: 1
+    rrset-cache-slabs: 1
+    key-cache-slabs: 1
+    infra-cache-slabs: 1
     msg-cache-size: 4m
     rrset-cache-size: 8m
     key-cache-size: 1m

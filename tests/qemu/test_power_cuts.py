@@ -82,30 +82,30 @@ def plugged_in(world: World, scenario: Scenario, make: Make, image: Path | None)
 
 
 def first_boots(world: World, scenario: Scenario, make: Make, image: Path | None, short: int) -> None:
-    """Cut three times before it has ever been ready, or soon after."""
+    """Cut five times before it has ever been ready, or soon after."""
     spread = FIRST_BOOT
     for _ in scenario.rounds(short):
         plug = plugged_in(world, scenario, make, image)
-        plug.cut(3, spread)
+        plug.cut(5, spread)
         spread = plug.back()
         plug.machine.cut_power()
 
 
 def later_boots(world: World, scenario: Scenario, make: Make, image: Path | None, short: int) -> None:
-    """Cut seven times while it boots, or works."""
+    """Cut fifteen times while it boots, or works."""
     plug = plugged_in(world, scenario, make, image)
     spread = plug.back()
     for _ in scenario.rounds(short):
         plug.machine.cut_power()
-        plug.cut(7, 1.2 * spread)
+        plug.cut(15, 1.2 * spread)
         spread = plug.back()
 
 
 @pytest.mark.scenario("power", "power cuts during first boot", within=WITHIN)
 def test_first_boots(scenario: Scenario, world: World, make: Make) -> None:
-    first_boots(world, scenario, make, None, short=2)
+    first_boots(world, scenario, make, None, short=1)
 
 
 @pytest.mark.scenario("power", "power cuts at later boots and at work", within=WITHIN)
 def test_later_boots(scenario: Scenario, world: World, make: Make) -> None:
-    later_boots(world, scenario, make, None, short=2)
+    later_boots(world, scenario, make, None, short=1)

@@ -21,9 +21,9 @@ def world(standin_world: World) -> World:
 
 @pytest.mark.scenario("power", "power cuts during first boot, arm64", within=cuts.WITHIN)
 def test_first_boots(scenario: Scenario, world: World, make: Make, pi_image: Path) -> None:
-    cuts.first_boots(world, scenario, make, pi_image, short=2)
+    cuts.first_boots(world, scenario, make, pi_image, short=1)
 
 
 @pytest.mark.scenario("power", "power cuts at later boots and at work, arm64", within=cuts.WITHIN)
 def test_later_boots(scenario: Scenario, world: World, make: Make, pi_image: Path) -> None:
-    cuts.later_boots(world, scenario, make, pi_image, short=2)
+    cuts.later_boots(world, scenario, make, pi_image, short=1)
