@@ -287,3 +287,15 @@ def test_register_asks_although_nothing_seems_to_have_changed(ready: Callable[[s
     assert gateway.run()["state"] == "ready" and not gateway.wrote
     assert gateway.run(TOKEN)["state"] == "ready"
     assert gateway.controller.settings["mtu"] == 1390
+
+
+def test_a_run_takes_the_watchers_mark_away_and_a_dry_one_leaves_it(ready: Callable[[str], Gateway]) -> None:
+    gateway = ready(KEEP)
+    mark = gateway.machine.paths.changed
+    mark.touch()
+    gateway.machine.dry_run = True
+    gateway.run()
+    assert mark.exists()
+    gateway.machine.dry_run = False
+    gateway.run()
+    assert not mark.exists()
