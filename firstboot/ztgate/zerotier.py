@@ -52,7 +52,8 @@ def parse_network(data: dict[str, Any]) -> Network:
     dns = data.get("dns") or {}
     for each in (*(via for _, via in routes if via), *(dns.get("servers") or ())):
         ip_address(each)  # ValueError where it is none: it is compared and shown later
-    ranges = [ip_network(target, strict=False) for target, via in routes if not via]
+    nets = [(ip_network(target, strict=False), via) for target, via in routes]  # ValueError, the same
+    ranges = [net for net, via in nets if not via]
     return Network(
         id=str(data["id"]),
         status=str(data["status"]),

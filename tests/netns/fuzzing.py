@@ -27,7 +27,9 @@ NASTY: tuple[Json, ...] = (
     "null", "NaN", "1e999", 0, -1, 1, 2**31, 2**63, 10**30, 0.5, -0.0, True, False, None, [], {}, [[]],
     [None], {"": None}, [{}],
 )  # fmt: skip
-VALUES = st.sampled_from(NASTY) | st.text(max_size=12) | st.integers() | st.floats(allow_nan=False)
+# Copies: a document is changed in more than one place, also within what was put into it.
+_COPIES = st.sampled_from(NASTY).map(deepcopy)
+VALUES = _COPIES | st.text(max_size=12) | st.integers() | st.floats(allow_nan=False)
 PIECES = st.sampled_from([text for text in NASTY if isinstance(text, str)])
 
 

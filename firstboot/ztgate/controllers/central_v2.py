@@ -133,8 +133,12 @@ class CentralV2:
         config = _inside(data, "config")
         if not config.keys() >= LISTS:  # written whole: taken for empty, what is there would be lost
             raise ZtgateError("new Central answered something that is no network", "is controller.url right?")
+        others = {ours: config[theirs] for ours, theirs in NAMES.items() if theirs in config}
         for pools in POOLS.values():
-            shapes.network(self.api.host, {"routes": config["routes"], "ipAssignmentPools": config[pools]})
+            rows = {"routes": config["routes"], "ipAssignmentPools": config[pools]}
+            shapes.network(self.api.host, {**others, **rows})
+        implied = [{"target": config[key]} for key in SUBNETS if config.get(key)]
+        shapes.network(self.api.host, {"routes": implied})
         return config
 
     def _call(self, network: str, method: str, path: str, body: Any = None) -> Any:
@@ -195,7 +199,7 @@ def _member(data: Data) -> Member:
     status = str(row.get("status") or "").lower().removeprefix("member_status_")
     found = {
         "authorized": status == "authorized",
-        "ipAssignments": [str(text) for key in ASSIGNMENTS.values() for text in row.get(key) or []],
+        "ipAssignments": [str(text) for key in ASSIGNMENTS.values() for text in _list(row.get(key))],
         **pick(row, ("noAutoAssignIps",)),
     }
     node = str(row.get("deviceId") or row.get("nodeId") or "").lower()
@@ -204,6 +208,13 @@ def _member(data: Data) -> Member:
     put_out = status == "not_authorized" and shapes.moment(row.get("lastDeauthorizedTime")) > 0
     seen = shapes.moment(row.get("lastSeenTime"))
     return Member(node, str(row.get("name") or ""), found, put_out or status == "rejected", seen)
+
+
+def _list(value: Any) -> list[Any]:
+    """null stands for an empty one."""
+    if not isinstance(value or [], list):
+        raise ZtgateError("new Central lists a member with no list of addresses", "is controller.url right?")
+    return value or []
 
 
 def _inside(data: Any, key: str) -> Data:

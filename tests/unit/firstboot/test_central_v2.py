@@ -183,7 +183,24 @@ def test_refusals_in_words(reply: Reply, message: str, hint: str) -> None:
     assert hint in caught.value.hint
 
 
-@pytest.mark.parametrize("reply", [{"message": "no list"}, [{"name": "nobody"}]])
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"v6AssignmentMode": 7},
+        {"v4Subnet": "lab"},
+        {"mtu": "much"},
+        {"routes": 7},
+        {"v6IpAssignmentPools": 7},
+    ],
+)
+def test_what_cannot_be_read_is_no_network(changed: Any) -> None:
+    with pytest.raises(ZtgateError, match="something else than a network"):
+        v2(ok({"config": {**CONFIG, **changed}}))[0].network(NET)
+
+
+@pytest.mark.parametrize(
+    "reply", [{"message": "no list"}, [{"name": "nobody"}], [{**MEMBER, "ipv6Assignments": 7}]]
+)
 def test_what_is_no_list_of_members_is_no_network_without_members(reply: Any) -> None:
     with pytest.raises(ZtgateError, match="new Central"):
         v2(ok(reply))[0].members(NET)

@@ -63,6 +63,14 @@ def test_best_default_route_wins_and_zerotier_never_does() -> None:
     assert wan.default_interface([]) == ""
 
 
+def test_a_name_that_would_end_a_text_in_a_rule_is_nobodys() -> None:
+    """The kernel allows a quotation mark in an interface's name."""
+    texts = [text.replace("ens3", 'en\\"3') for text in (LINKS, ROUTES4, ROUTES6)]
+    said = dict(zip((*wan.LOOK4, ("ip", "-j", "-6", "route", "show")), texts, strict=True))
+    with pytest.raises(WaitingError, match="cannot be understood"):
+        wan.read(lambda argv: said[tuple(argv)])
+
+
 NO_CARRIER = [{"ifname": "eth0", "flags": ["UP"], "link_type": "ether", "addr_info": []}]
 NO_ADDRESS = [{"ifname": "eth0", "flags": ["UP", "LOWER_UP"], "link_type": "ether", "addr_info": []}]
 
