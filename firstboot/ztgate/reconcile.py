@@ -29,6 +29,7 @@ from .steps import (
     load_firewall,
     prove,
     proxy_ndp,
+    schedule_updates,
     serve_dns,
     serve_page,
     ssh_keys,
@@ -104,6 +105,7 @@ def reconcile(machine: Machine, found: Found, insist: bool = False) -> Outcome:
     machine.remember(current)
     _answer(machine, wan, network, ipv6, node)
     serve_page.run(machine, config, network, node, current.address)
+    schedule_updates.run(machine, config.updates)
     servers = serve_dns.run(machine, config, network, node, ipv6.subnet, current)
 
     works6, reason = _prove(machine, config, wan, ipv6, current)
