@@ -1,8 +1,8 @@
 """A kernel is tried once: the boot loader goes back to the one before, unless it is told that all is well.
 
-GRUB writes `tried` in the place of `new` before it starts a kernel on trial; where it finds `tried`, that boot
-has come to nothing (overlays/vps/boot/grub/grub.cfg.j2). What it goes back to are the kernel and the initrd that
-ran before the update, under other names, so that an initrd that was made anew is on trial, too.
+GRUB writes `tried` in the place of `new` before it starts a kernel on trial; where it finds `tried`, that has
+come to nothing (overlays/vps/boot/grub/grub.cfg.j2). It goes back to the kernel and the initrd that ran
+before the update, under other names, so that an initrd that was made anew is on trial, too.
 """
 
 from __future__ import annotations
