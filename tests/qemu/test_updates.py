@@ -125,7 +125,7 @@ def archive(name: str, content: bytes) -> bytes:
     return entry(name, content, 0o100755) + entry("TRAILER!!!", b"", 0)
 
 
-# A kernel that finds nothing to start: its initrd has an /init that is no program. As Debian's do, its package
+# A kernel that finds nothing to start: its initrd has an /init that is no program. As Debian's do, it
 # says that it is the newest.
 PLACE, LINKS = "/boot/vmlinuz-99-lab", "linux-update-symlinks"
 SCRIPTS = {

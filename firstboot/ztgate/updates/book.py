@@ -104,7 +104,8 @@ def begin(paths: Paths, what: Pending) -> None:
 
 def end(paths: Paths) -> None:
     """There is none under way any more. Packages that were kept for it go."""
-    store.remove(paths.update_pending)
+    if paths.update_pending.exists():
+        store.remove(paths.update_pending)
     paths.update_undone.unlink(missing_ok=True)
     shutil.rmtree(paths.update_old, ignore_errors=True)
 

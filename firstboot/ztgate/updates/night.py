@@ -84,8 +84,8 @@ def begin(machine: Machine, changes: tuple[Change, ...]) -> Pending:
     """Fetch them, and keep what they replace; nothing has changed when this fails."""
     paths = machine.paths
     log.info("updates: %s", ", ".join(map(str, changes)))
-    paths.update_old.mkdir(parents=True, exist_ok=True)
     book.end(paths)
+    paths.update_old.mkdir(parents=True)
     found = os.statvfs(paths.update_old)
     packages.check_room(found.f_bavail * found.f_frsize, packages.room(machine, changes))
     packages.install(machine, changes, only_fetch=True)
