@@ -103,7 +103,10 @@ def _run(options: argparse.Namespace) -> int:
     if options.verb == "update":
         from .updates import night
 
-        return night.retry(machine) if options.retry else night.run(machine, only_check=options.check)
+        if options.retry:
+            return night.retry(machine)
+        in_service = "INVOCATION_ID" in os.environ  # systemd's
+        return night.run(machine, only_check=options.check) if in_service else night.by_hand(machine)
     if options.verb in ("members", "authorize", "deauthorize", "enrol"):
         try:
             return _members(machine, options)

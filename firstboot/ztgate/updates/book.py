@@ -63,6 +63,7 @@ class Pending:
 class History:
     """What became of updates. held: by package, the version that is not to come back.
 
+    suspects: the same of versions that were taken back together, and are tried one by one.
     last, taken_back: `at` (seconds since 1970), `changes` in words, and `why` it was taken back.
     waiting: kernels that somebody has to install by hand. problem: why none could be looked for last time.
     """
@@ -70,6 +71,7 @@ class History:
     last: dict[str, Any] = field(default_factory=dict)
     taken_back: dict[str, Any] = field(default_factory=dict)
     held: dict[str, str] = field(default_factory=dict)
+    suspects: dict[str, str] = field(default_factory=dict)
     waiting: tuple[str, ...] = ()
     problem: str = ""
     looked: float = 0.0

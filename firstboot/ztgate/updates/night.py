@@ -18,11 +18,12 @@ from .. import store
 from ..errors import ZtgateError, in_words
 from ..machine import Machine
 from . import book, outdated, packages, repack, trial, words
-from .book import CHECKING, INSTALLING, UNDOING, Change, Pending
+from .book import CHECKING, INSTALLING, UNDOING, Change, History, Pending
 from .health import Observer, before
 from .judge import BAD, GOOD, LINE, Judge, Verdict
 
 log = logging.getLogger("ztgate")
+SERVICE = "ztgate-update.service"
 PAUSE = 5.0  # seconds between two looks
 # What would start a service that is just being replaced, or count it as healed.
 WATCHERS = ("ztgate-watch.path", "ztgate.timer", "ztgate-watch.service")
@@ -43,9 +44,17 @@ def run(machine: Machine, *, only_check: bool = False) -> int:
     return 0
 
 
+def by_hand(machine: Machine) -> int:
+    """`ztgate update` in a shell: who loses the connection loses nothing. The service's exit status."""
+    status, _ = machine.probe(("systemctl", "start", SERVICE), timeout=packages.LONGEST)
+    for line in words.lines(book.shown(machine.paths).get("updates", {})):
+        log.info("updates: %s", line)
+    return status
+
+
 def retry(machine: Machine) -> int:
     """What was held may come again."""
-    book.note(machine.paths, replace(book.history(machine.paths), held={}, taken_back={}))
+    book.note(machine.paths, replace(book.history(machine.paths), held={}, suspects={}, taken_back={}))
     packages.hold(machine, {})
     log.info("nothing is held any more: the next quiet hour, or `ztgate update`, tries it again")
     return 0
@@ -59,7 +68,10 @@ def _look_for_updates(machine: Machine) -> None:
     try:
         packages.mended(machine)
         packages.refresh(machine)
-        for changes in divided(packages.planned(machine)):
+        for part in divided(packages.planned(machine), book.history(paths).suspects):
+            changes = packages.exactly(machine, part)
+            if not changes:
+                continue  # another one has brought it
             if packages.is_kernel(changes[0].name) and not trial.can(paths):
                 waiting = tuple(str(change) for change in changes if change.old)
             elif not finish(machine, begin(machine, changes)):
@@ -73,11 +85,15 @@ def _look_for_updates(machine: Machine) -> None:
         book.note(paths, replace(known, looked=time.time(), problem=problem, waiting=waiting))
 
 
-def divided(changes: tuple[Change, ...]) -> list[tuple[Change, ...]]:
-    """Everything else, then kernels; without what is empty."""
+def divided(changes: tuple[Change, ...], suspects: dict[str, str]) -> list[tuple[Change, ...]]:
+    """Sets that are installed and looked at on their own: the unsuspected, each suspect, at last kernels."""
     kernels = tuple(change for change in changes if packages.is_kernel(change.name))
-    others = tuple(change for change in changes if change not in kernels)
-    return [part for part in (others, kernels) if any(change.old for change in part)]
+    alone = [
+        change for change in changes if change not in kernels and suspects.get(change.name) == change.new
+    ]
+    others = tuple(change for change in changes if change not in (*kernels, *alone))
+    parts = [others, *((change,) for change in alone), kernels]
+    return [part for part in parts if any(change.old for change in part)]
 
 
 def begin(machine: Machine, changes: tuple[Change, ...]) -> Pending:
@@ -197,11 +213,12 @@ def _settle(machine: Machine, going: Pending) -> None:
     """It is good: this is what is gone back to from now on."""
     trial.end(machine.paths)
     known = book.history(machine.paths)
-    held = {name: version for name, version in known.held.items() if name not in _names(going)}
+    held, suspects = (_without(some, going) for some in (known.held, known.suspects))
     packages.hold(machine, held)
-    book.note(machine.paths, replace(known, last=_entry(going), held=held))
+    book.note(machine.paths, replace(known, last=_entry(going), held=held, suspects=suspects))
     book.end(machine.paths)
-    packages.purge(machine, superseded(packages.kernels(machine), {going.kernel, os.uname().release}))
+    if packages.is_kernel(going.changes[0].name):
+        packages.purge(machine, superseded(packages.kernels(machine), {going.kernel, os.uname().release}))
     packages.forget_fetched(machine)
     machine.console.announce(f"updates: installed: {words.few(list(map(str, going.changes)))}")
 
@@ -221,10 +238,9 @@ def undo(machine: Machine, going: Pending) -> bool:
     with _undisturbed(machine):
         packages.back(machine)
         packages.purge(machine, kernels)
-    known = book.history(paths)
-    held = {**known.held, **{change.name: change.new for change in going.changes if change.old}}
-    packages.hold(machine, held)
-    book.note(paths, replace(known, taken_back={**_entry(going), "why": going.why}, held=held))
+    known = blamed(book.history(paths), going)
+    packages.hold(machine, known.held)
+    book.note(paths, replace(known, taken_back={**_entry(going), "why": going.why}))
     trial.end(paths)
     book.end(paths)
     machine.console.announce(f"updates: taken back: {words.few(list(map(str, going.changes)))}: {going.why}")
@@ -235,8 +251,20 @@ def undo(machine: Machine, going: Pending) -> bool:
     return True
 
 
-def _names(going: Pending) -> set[str]:
-    return {change.name for change in going.changes}
+def blamed(known: History, going: Pending) -> History:
+    """One package is held; of several each is tried alone next time, as it takes one bad one only."""
+    replaced = {change.name: change.new for change in going.changes if change.old}
+    if len(replaced) > 1 and not any(map(packages.is_kernel, replaced)):
+        first = {name: new for name, new in replaced.items() if known.suspects.get(name) != new}
+        again = {name: new for name, new in replaced.items() if name not in first}
+        held = {**known.held, **again}
+        return replace(known, suspects={**_without(known.suspects, going), **first}, held=held)
+    return replace(known, suspects=_without(known.suspects, going), held={**known.held, **replaced})
+
+
+def _without(versions: dict[str, str], going: Pending) -> dict[str, str]:
+    names = {change.name for change in going.changes}
+    return {name: version for name, version in versions.items() if name not in names}
 
 
 def _entry(going: Pending) -> dict[str, object]:

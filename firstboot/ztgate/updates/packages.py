@@ -30,6 +30,8 @@ def apt(machine: Machine, *words: str) -> str:
         *("-o", f"Dir::Etc::Preferences={machine.paths.update_preferences}"),
         *("-o", "Dpkg::Use-Pty=0", "-o", "DPkg::Lock::Timeout=300"),
         *("-o", "Acquire::Retries=2", "-o", "Acquire::http::Timeout=30"),
+        # Otherwise 87 MB are written each time, to a card that does not last.
+        *("-o", "Dir::Cache::pkgcache=", "-o", "Dir::Cache::srcpkgcache="),
     )
     return _run(machine, "apt-get", "--assume-yes", "--quiet=2", *options, *words)
 
@@ -70,6 +72,13 @@ def install(machine: Machine, some: Iterable[Change], *, only_fetch: bool = Fals
     """Fetch these versions, or install what was fetched; nothing else is upgraded, and nothing goes."""
     how = "--download-only" if only_fetch else "--no-download"
     apt(machine, how, "--no-remove", "--only-upgrade", "install", *wanted(some))
+
+
+def exactly(machine: Machine, some: Iterable[Change]) -> tuple[Change, ...]:
+    """What would change if these were installed: they may need others."""
+    return changes(
+        apt(machine, "--simulate", "--quiet=0", "--no-remove", "--only-upgrade", "install", *wanted(some))
+    )
 
 
 def room(machine: Machine, some: Sequence[Change]) -> int:

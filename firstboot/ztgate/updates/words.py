@@ -32,6 +32,9 @@ def warnings(updates: Mapping[str, Any]) -> list[str]:
     if held := updates.get("held"):
         names = few([f"{name} {version}" for name, version in held.items()])
         found.append(f"held until there is a newer one: {names} (`ztgate update --retry` tries it again)")
+    if suspects := updates.get("suspects"):
+        names = few([f"{name} {version}" for name, version in suspects.items()])
+        found.append(f"to be tried one by one: {names}")
     if waiting := updates.get("waiting"):
         found.append(f"a kernel waits for somebody to install it: {few(waiting)}")
     if problem := updates.get("problem"):

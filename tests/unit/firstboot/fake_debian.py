@@ -91,6 +91,13 @@ class FakeDebian(FakeTools):
         }
         if "update" in words:
             return (0, "") if self.online else (100, "E: Failed to fetch")
+        if "install" in words:
+            wanted = {word.partition("=")[0] for word in words if "=" in word and "::" not in word}
+            due = {
+                name: versions
+                for name, versions in due.items()
+                if name in wanted or (not versions[0] and any("linux" in each for each in wanted))
+            }
         if "--simulate" in words:
             rows = ((name, f"[{old}] " if old else "", new) for name, (old, new) in due.items())
             return 0, "".join(
@@ -99,10 +106,7 @@ class FakeDebian(FakeTools):
         if "--print-uris" in words:
             return 0, "".join(f"'http://x/{name}' {name}.deb 1000 SHA256:1\n" for name in due)
         if "--no-download" in words:
-            wanted = {word.partition("=")[0] for word in words if "=" in word}
-            for name, (old, new) in due.items():
-                if name in wanted or (not old and any(name in each or "linux" in each for each in wanted)):
-                    self.installed[name] = new
+            self.installed |= {name: new for name, (_, new) in due.items()}
             if self.fails:
                 return 100, self.fails
         return 0, ""

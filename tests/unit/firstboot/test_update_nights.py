@@ -56,6 +56,20 @@ def test_a_bad_night_is_taken_back_and_held(gate: Night) -> None:
     assert any("taken back" in note for note in page.warnings)
 
 
+def test_one_bad_one_of_several_is_found(gate: Night) -> None:
+    """The first night takes all back; the second tries each alone, and holds the one."""
+    gate.offer(ndppd="2", traceroute="2")
+    gate.debian.harm["ndppd"] = NDPPD
+    night.run(gate.made)
+    assert (gate.debian.installed["ndppd"], gate.debian.installed["traceroute"]) == ("1", "1")
+    known = book.history(gate.paths)
+    assert known.suspects == {"ndppd": "2", "traceroute": "2"} and known.held == {}
+    night.run(gate.made)
+    assert (gate.debian.installed["ndppd"], gate.debian.installed["traceroute"]) == ("1", "2")
+    known = book.history(gate.paths)
+    assert known.suspects == {} and known.held == {"ndppd": "2"}
+
+
 def test_a_newer_one_is_taken_and_ends_the_hold(gate: Night) -> None:
     test_a_bad_night_is_taken_back_and_held(gate)
     gate.debian.harm.clear()
@@ -201,6 +215,11 @@ def test_the_power_fails_anywhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
             reached += begun
         cut += 1
     assert cut > 20 and reached > 5
+
+
+def test_by_hand_it_is_the_service_that_does_it(gate: Night) -> None:
+    assert night.by_hand(gate.made) == 0
+    assert night.SERVICE in gate.debian.running
 
 
 def test_a_damaged_book_is_none(gate: Night) -> None:

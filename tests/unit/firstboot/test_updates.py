@@ -77,8 +77,11 @@ def test_apts_words_are_read() -> None:
     changes = packages.changes(SIMULATED)
     ssl, kernel, newest = changes
     assert ssl == Change("libssl3t64", "3.5.1-1", "3.5.1-1+deb13u1") and kernel.old == ""
-    assert night.divided(changes) == [(ssl,), (kernel, newest)]
-    assert night.divided((kernel,)) == []
+    assert night.divided(changes, {}) == [(ssl,), (kernel, newest)]
+    assert night.divided((kernel,), {}) == []
+    nano = Change("nano", "1", "2")
+    assert night.divided((ssl, nano), {ssl.name: ssl.new}) == [(nano,), (ssl,)]
+    assert night.divided((ssl, nano), {ssl.name: "another"}) == [(ssl, nano)]
     assert packages.wanted(changes) == (
         "libssl3t64=3.5.1-1+deb13u1",
         "linux-image-cloud-amd64=6.12.99-1",
