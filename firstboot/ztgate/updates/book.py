@@ -65,7 +65,7 @@ class History:
 
     suspects: the same of versions that were taken back together, and are tried one by one.
     last, taken_back: `at` (seconds since 1970), `changes` in words, and `why` it was taken back.
-    waiting: kernels that somebody has to install by hand. problem: why none could be looked for last time.
+    waiting: kernels that somebody has to install by hand. problem: what was in the way last time.
     """
 
     last: dict[str, Any] = field(default_factory=dict)

@@ -39,9 +39,8 @@ def run(machine: Machine, *, only_check: bool = False) -> int:
         going = book.pending(machine.paths)
         if going and not finish(machine, going):
             return 0
-        if not only_check:
-            _look_for_updates(machine)
-    return 0
+        problem = "" if only_check else _look_for_updates(machine)
+    return 1 if problem else 0
 
 
 def by_hand(machine: Machine) -> int:
@@ -60,14 +59,14 @@ def retry(machine: Machine) -> int:
     return 0
 
 
-def _look_for_updates(machine: Machine) -> None:
-    """Install what there is; what keeps it from that is noted, and passes on."""
+def _look_for_updates(machine: Machine) -> str:
+    """Install what there is; what is in the way of that is noted, and returned or passes on."""
     paths = machine.paths
     waiting: tuple[str, ...] = ()
     problem = ""
     try:
         packages.mended(machine)
-        packages.refresh(machine)
+        problem = packages.refresh(machine)
         for part in divided(packages.planned(machine), book.history(paths).suspects):
             changes = packages.exactly(machine, part)
             if not changes:
@@ -83,6 +82,7 @@ def _look_for_updates(machine: Machine) -> None:
     finally:
         known = book.history(paths)
         book.note(paths, replace(known, looked=time.time(), problem=problem, waiting=waiting))
+    return problem
 
 
 def divided(changes: tuple[Change, ...], suspects: dict[str, str]) -> list[tuple[Change, ...]]:

@@ -38,7 +38,7 @@ def warnings(updates: Mapping[str, Any]) -> list[str]:
     if waiting := updates.get("waiting"):
         found.append(f"a kernel waits for somebody to install it: {few(waiting)}")
     if problem := updates.get("problem"):
-        found.append(f"none could be installed: {problem}")
+        found.append(f"not all could be looked for or installed: {problem}")
     return found
 
 

@@ -30,7 +30,7 @@ class FakeDebian(FakeTools):
         self.installed[f"linux-image-{OLD_KERNEL}"] = "1"
         self.offers: dict[str, tuple[str, str]] = {}
         self.harm: dict[str, str] = {}
-        self.online, self.fails = True, ""
+        self.online, self.unreachable, self.fails = True, False, ""
         self.reboots = 0
         self.state = "ready"
         self.made: Machine | None = None
@@ -103,6 +103,8 @@ class FakeDebian(FakeTools):
             return 0, "".join(
                 f"Inst {name} {old}({new} Debian-Security:13 [amd64])\n" for name, old, new in rows
             )
+        if "--download-only" in words and self.unreachable:
+            return 100, "E: Unable to fetch some archives"
         if "--print-uris" in words:
             return 0, "".join(f"'http://x/{name}' {name}.deb 1000 SHA256:1\n" for name in due)
         if "--no-download" in words:

@@ -96,15 +96,29 @@ def test_what_cannot_be_installed_is_taken_back(gate: Night) -> None:
 
 
 def test_no_mirror_is_said_and_nothing_happens(gate: Night) -> None:
+    gate.debian.online = False
+    assert night.run(gate.made) == 1
+    assert "Failed to fetch" in book.history(gate.paths).problem
+    status = report.text(report.read(gate.made))
+    assert "updates: not all could be looked for" in status and "Failed to fetch" in status
+    gate.debian.online = True
+    assert night.run(gate.made) == 0 and book.history(gate.paths).problem == ""
+
+
+def test_one_mirror_is_away_and_the_others_updates_come(gate: Night) -> None:
     gate.offer(traceroute="2")
     gate.debian.online = False
-    with pytest.raises(ZtgateError, match="Failed to fetch"):
+    assert night.run(gate.made) == 1
+    assert gate.debian.installed["traceroute"] == "2"
+
+
+def test_what_cannot_be_fetched_changes_nothing(gate: Night) -> None:
+    gate.offer(traceroute="2")
+    gate.debian.unreachable = True
+    with pytest.raises(ZtgateError, match="Unable to fetch"):
         night.run(gate.made)
-    assert "Failed to fetch" in book.history(gate.paths).problem
-    assert gate.debian.installed["traceroute"] == "1"
-    gate.debian.online = True
-    night.run(gate.made)
-    assert book.history(gate.paths).problem == "" and gate.debian.installed["traceroute"] == "2"
+    assert "Unable to fetch" in book.history(gate.paths).problem
+    assert gate.debian.installed["traceroute"] == "1" and book.pending(gate.paths) is None
 
 
 def test_a_line_that_is_dead_for_an_hour_is_waited_out(gate: Night) -> None:
