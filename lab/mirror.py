@@ -9,6 +9,7 @@ shell.run(mirror.adopted())
 
 import hashlib
 import shlex
+import shutil
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -55,7 +56,7 @@ class Mirror:
         self._home = work / "gnupg"
         self._home.mkdir(parents=True, mode=0o700)
         (self.root / "pool").mkdir(parents=True)
-        self._packages: dict[str, Package] = {}
+        self._files: dict[str, str] = {}  # by package
         self._url = ""
         self._gpg("--quick-gen-key", "--passphrase", "", "Lab <lab@example.org>", "ed25519", "sign", "never")
 
@@ -75,14 +76,19 @@ class Mirror:
             (tree / "DEBIAN" / name).write_text(script)
             (tree / "DEBIAN" / name).chmod(0o755)
         process.run(["dpkg-deb", "--root-owner-group", "--build", tree, self.root / "pool" / package.file])
-        self._packages[package.name] = package
+        self._files[package.name] = package.file
+
+    def take(self, deb: Path) -> None:
+        """One that somebody else has built."""
+        shutil.copy(deb, self.root / "pool" / deb.name)
+        self._files[process.run(["dpkg-deb", "--field", deb, "Package"]).strip()] = deb.name
 
     def publish(self) -> None:
         """Write and sign the lists."""
         place = self.root / "dists" / SUITE
         binary = place / "main" / f"binary-{self.architecture}"
         binary.mkdir(parents=True, exist_ok=True)
-        packages = "".join(self._stanza(package) for package in self._packages.values()).encode()
+        packages = "".join(map(self._stanza, self._files.values())).encode()
         (binary / "Packages").write_bytes(packages)
         name = f"main/binary-{self.architecture}/Packages"
         date = process.run(["date", "-u", "-R"]).strip().replace("+0000", "UTC")
@@ -93,12 +99,12 @@ class Mirror:
         )
         self._gpg("--digest-algo", "SHA512", "--clear-sign", "-o", place / "InRelease", place / "Release")
 
-    def _stanza(self, package: Package) -> str:
-        path = self.root / "pool" / package.file
+    def _stanza(self, file: str) -> str:
+        path = self.root / "pool" / file
         content = path.read_bytes()
         return (
-            f"{package.control(self.architecture)}Filename: pool/{package.file}\nSize: {len(content)}\n"
-            f"SHA256: {hashlib.sha256(content).hexdigest()}\n\n"
+            f"{process.run(['dpkg-deb', '--field', path]).strip()}\nFilename: pool/{file}\n"
+            f"Size: {len(content)}\nSHA256: {hashlib.sha256(content).hexdigest()}\n\n"
         )
 
     def serve(self, host: Namespace, address: str) -> None:
