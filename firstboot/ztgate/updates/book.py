@@ -44,6 +44,7 @@ class Pending:
     """An update that is under way. at: seconds since 1970. kernel: the one that ran when it began.
 
     boot: the kernel's id of the boot in which it was installed. why: what it is taken back for.
+    returning: the machine was started anew once, for the kernel from before.
     """
 
     phase: str
@@ -53,6 +54,7 @@ class Pending:
     changes: tuple[Change, ...] = ()
     before: Before = field(default_factory=Before)
     why: str = ""
+    returning: bool = False
 
     def now(self, phase: str, why: str = "") -> Pending:
         """The same in another phase."""
@@ -89,6 +91,7 @@ def pending(paths: Paths) -> Pending | None:
             changes=tuple(Change(*map(str, row.values())) for row in data["changes"]),
             before=_before(data["before"]),
             why=str(data["why"]),
+            returning=bool(data["returning"]),
         )
     except (AttributeError, LookupError, TypeError, ValueError):
         return None

@@ -71,7 +71,7 @@ def _look_for_updates(machine: Machine) -> str:
             changes = packages.exactly(machine, part)
             if not changes:
                 continue  # another one has brought it
-            if packages.is_kernel(changes[0].name) and not trial.can(paths):
+            if packages.with_kernel(changes) and not trial.can(paths):
                 waiting = tuple(str(change) for change in changes if change.old)
             elif not finish(machine, begin(machine, changes)):
                 break  # the machine starts anew, and goes on then
@@ -111,7 +111,7 @@ def begin(machine: Machine, changes: tuple[Change, ...]) -> Pending:
     machine.run(("sync",))
     going = Pending(INSTALLING, time.time(), os.uname().release, _boot(machine), changes, before(machine))
     book.begin(paths, going)
-    if not trial.begin(paths, going.kernel) and packages.is_kernel(changes[0].name):
+    if not trial.begin(paths, going.kernel) and packages.with_kernel(changes):
         book.end(paths)
         raise ZtgateError(f"the kernel that runs, {going.kernel}, is not in /boot: no other one can be tried")
     return _installed(machine, going)
@@ -164,7 +164,7 @@ def _after_a_power_cut(machine: Machine, going: Pending) -> Pending:
 def _needs_reboot(machine: Machine, going: Pending) -> str:
     """Why it has to start anew; services that run from replaced files are started anew here."""
     fresh = going.boot == _boot(machine)
-    if fresh and packages.is_kernel(going.changes[0].name):
+    if fresh and packages.with_kernel(going.changes):
         return "a new kernel"
     found = _renewed(machine)
     return outdated.reboot(machine, found) if fresh else ""
@@ -217,7 +217,7 @@ def _settle(machine: Machine, going: Pending) -> None:
     packages.hold(machine, held)
     book.note(machine.paths, replace(known, last=_entry(going), held=held, suspects=suspects))
     book.end(machine.paths)
-    if packages.is_kernel(going.changes[0].name):
+    if packages.with_kernel(going.changes):
         packages.purge(machine, superseded(packages.kernels(machine), {going.kernel, os.uname().release}))
     packages.forget_fetched(machine)
     machine.console.announce(f"updates: installed: {words.few(list(map(str, going.changes)))}")
@@ -231,13 +231,15 @@ def superseded(installed: tuple[str, ...], needed: set[str]) -> list[str]:
 def undo(machine: Machine, going: Pending) -> bool:
     """Everything that this update has changed is as it was, and stays so until there is a newer version."""
     paths = machine.paths
-    kernels = [change.name for change in going.changes if not change.old and packages.is_kernel(change.name)]
-    if kernels and os.uname().release != going.kernel:
+    running = os.uname().release
+    if packages.with_kernel(going.changes) and running != going.kernel and not going.returning:
         trial.go_back(paths)
+        book.begin(paths, replace(going, returning=True))
         return _reboot(machine, f"back to the kernel from before: {going.why}")
+    fresh = [change.name for change in going.changes if not change.old and packages.is_kernel(change.name)]
     with _undisturbed(machine):
         packages.back(machine)
-        packages.purge(machine, kernels)
+        packages.purge(machine, [name for name in fresh if not name.endswith(f"-{running}")])
     known = blamed(book.history(paths), going)
     packages.hold(machine, known.held)
     book.note(paths, replace(known, taken_back={**_entry(going), "why": going.why}))
@@ -254,7 +256,7 @@ def undo(machine: Machine, going: Pending) -> bool:
 def blamed(known: History, going: Pending) -> History:
     """One package is held; of several each is tried alone next time, as it takes one bad one only."""
     replaced = {change.name: change.new for change in going.changes if change.old}
-    if len(replaced) > 1 and not any(map(packages.is_kernel, replaced)):
+    if len(replaced) > 1 and not packages.with_kernel(going.changes):
         first = {name: new for name, new in replaced.items() if known.suspects.get(name) != new}
         again = {name: new for name, new in replaced.items() if name not in first}
         held = {**known.held, **again}

@@ -46,7 +46,8 @@ def units(processes: Path) -> set[str]:
 
 def restart(found: Iterable[str]) -> list[str]:
     """Services to start anew; not who is logged in, and not ourselves."""
-    return sorted(name for name in found if name.endswith(".service") and name not in (*REBOOT, *OURSELVES))
+    spared = ("user@", *REBOOT, *OURSELVES)
+    return sorted(name for name in found if name.endswith(".service") and not name.startswith(spared))
 
 
 def reboot(machine: Machine, found: Iterable[str]) -> str:

@@ -70,6 +70,11 @@ def is_kernel(name: str) -> bool:
     return KERNEL.fullmatch(name) is not None
 
 
+def with_kernel(some: Iterable[Change]) -> bool:
+    """Whether a kernel is among them."""
+    return any(is_kernel(change.name) for change in some)
+
+
 def wanted(some: Iterable[Change]) -> tuple[str, ...]:
     """What apt is to install: the changed ones by version; new ones come as what these need."""
     return tuple(f"{change.name}={change.new}" for change in some if change.old)

@@ -182,6 +182,19 @@ def test_a_kernel_that_starts_and_harms_is_taken_back_from_the_old_one(gate: Nig
     assert NDPPD in book.history(gate.paths).taken_back["why"]
 
 
+def test_a_boot_loader_that_does_not_go_back_is_asked_once(gate: Night) -> None:
+    """Rather a kernel that is no good than a machine that starts anew for ever."""
+    kernel_offered(gate)
+    night.run(gate.made)
+    gate.debian.harm["linux-image-cloud-amd64"] = NDPPD
+    gate.boot("", NEW_KERNEL)
+    night.run(gate.made, only_check=True)
+    gate.boot("", NEW_KERNEL)
+    night.run(gate.made, only_check=True)
+    assert gate.debian.reboots == 2 and book.pending(gate.paths) is None
+    assert f"linux-image-{NEW_KERNEL}" in gate.debian.installed, "it runs"
+
+
 def test_without_a_boot_loader_that_tries_a_kernel_waits(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
