@@ -32,6 +32,7 @@ class FakeDebian(FakeTools):
         self.harm: dict[str, str] = {}
         self.online, self.unreachable, self.fails = True, False, ""
         self.reboots = 0
+        self.idle: set[str] = set()  # units that nobody has started yet
         self.state = "ready"
         self.made: Machine | None = None
         self.cut_at = -1  # before which of its calls the power fails
@@ -117,7 +118,7 @@ class FakeDebian(FakeTools):
         broken = {unit for name, unit in self.harm.items() if self.installed.get(name) != "1"}
         rows = []
         for name in (*health.ALWAYS, *health.LED):
-            state = "activating" if name in broken else "active"
+            state = "activating" if name in broken else "inactive" if name in self.idle else "active"
             rows.append(f"Id={name}\nActiveState={state}\nInvocationID=1\n")
         return "\n".join(rows)
 

@@ -8,7 +8,7 @@ from ztgate import report, store
 from ztgate.errors import ZtgateError
 from ztgate.page import metrics, view
 from ztgate.page.facts import Examination, Facts
-from ztgate.updates import book, night, packages, trial
+from ztgate.updates import book, health, night, packages, trial
 
 from .fake_debian import NEW_KERNEL, OLD_KERNEL, Night, PowerCut
 from .support import tools
@@ -155,6 +155,28 @@ def test_a_good_kernel_is_kept(gate: Night) -> None:
         and gate.debian.installed["linux-image-cloud-amd64"] == "2"
     )
     assert f"linux-image-{OLD_KERNEL}" in gate.debian.installed
+
+
+def test_after_a_reboot_on_a_dead_line_nothing_is_missed(gate: Night) -> None:
+    """What ztgate starts once it has found a way out does not run, and no update is to blame."""
+    kernel_offered(gate)
+    night.run(gate.made)
+    trial.say(gate.paths, trial.TRIED)
+    gate.boot("", NEW_KERNEL)
+    gate.debian.idle = set(health.LED)
+    gate.debian.state, gate.debian.pings = "waiting", lambda host: False
+    gate.debian.links = gate.debian.links.replace(',"LOWER_UP"', "")
+    seen: list[str] = []
+
+    def back() -> None:
+        seen.append(gate.grub)
+        gate.debian.idle, gate.debian.state = set(), "ready"
+        gate.debian._run_ztgate()
+
+    gate.at(3600, back)
+    night.run(gate.made, only_check=True)
+    assert gate.debian.installed["linux-image-cloud-amd64"] == "2" and gate.debian.reboots == 1
+    assert seen == ["new"], "a power cut meanwhile is another trial"
 
 
 def test_a_kernel_that_does_not_start_is_taken_back(gate: Night) -> None:
