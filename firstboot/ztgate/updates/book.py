@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
@@ -109,6 +108,8 @@ def begin(paths: Paths, what: Pending) -> None:
 
 def end(paths: Paths) -> None:
     """There is none under way any more. Packages that were kept for it go."""
+    import shutil  # slow to import, and seldom needed
+
     if paths.update_pending.exists():
         store.remove(paths.update_pending)
     paths.update_undone.unlink(missing_ok=True)
