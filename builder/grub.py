@@ -27,6 +27,7 @@ configfile $prefix/grub.cfg
 COMMON = (
     *("part_gpt", "ext2", "fat", "search", "search_fs_uuid", "search_label"),  # to find the root
     *("normal", "configfile", "linux", "test", "true", "serial", "terminal", "all_video"),  # to boot from it
+    "loadenv",  # to try a new kernel once
     *("ls", "cat", "echo", "sleep", "reboot", "halt", "minicmd"),  # for a person at its prompt
 )
 MODULES = {

@@ -48,6 +48,10 @@ def parser() -> argparse.ArgumentParser:
     wifi.add_argument("interface", metavar="INTERFACE")
     doctor = verbs.add_parser("doctor", help="check the whole chain, link by link")
     doctor.add_argument("--json", action="store_true", help="for programs")
+    update = verbs.add_parser("update", help="install updates now, and take back what does harm")
+    how = update.add_mutually_exclusive_group()
+    how.add_argument("--check", action="store_true", help="only bring to an end what a reboot interrupted")
+    how.add_argument("--retry", action="store_true", help="what was taken back may come again")
     verbs.add_parser("observe", help="write down what the page shows, on and on (for ztgate-observe.service)")
     verbs.add_parser("version", help="print the version")
     return top
@@ -96,6 +100,13 @@ def _run(options: argparse.Namespace) -> int:
         raise ZtgateError("this needs root", "sudo ztgate " + options.verb)
     if options.verb in ("apply", "plan", "register", "withdraw", "wifi"):
         return _work(machine, options)
+    if options.verb == "update":
+        from .updates import night
+
+        if options.retry:
+            return night.retry(machine)
+        in_service = "INVOCATION_ID" in os.environ  # systemd's
+        return night.run(machine, only_check=options.check) if in_service else night.by_hand(machine)
     if options.verb in ("members", "authorize", "deauthorize", "enrol"):
         try:
             return _members(machine, options)

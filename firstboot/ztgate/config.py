@@ -132,6 +132,14 @@ class ZeroTier:
 
 
 @dataclass(frozen=True)
+class Updates:
+    """Whether updates are installed, and the hour, 0 to 23, in local time."""
+
+    wanted: bool
+    hour: int
+
+
+@dataclass(frozen=True)
 class Config:
     """A whole, valid gateway.yaml."""
 
@@ -144,6 +152,7 @@ class Config:
     dns: Dns | None
     members: Members
     page: bool
+    updates: Updates
     wifi: Wifi | None
     ssh: Ssh
     zerotier: ZeroTier
@@ -255,6 +264,7 @@ def _build(data: dict[str, Any]) -> Config:
         dns=_build_dns(data["dns"]),
         members=Members(members["check-ipv4"], members["check-ipv6"], members["check-resolver"]),
         page=data["page"] == "on",
+        updates=Updates(data["updates"]["mode"] == "security", data["updates"]["hour"]),
         wifi=_build_wifi(data["wifi"]),
         ssh=Ssh(tuple(key.strip() for key in data["ssh"]["authorized-keys"]), data["ssh"]["from"]),
         zerotier=ZeroTier(tuple(data["zerotier"]["moons"]), data["zerotier"]["planet"]),

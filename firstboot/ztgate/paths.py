@@ -91,6 +91,11 @@ class Paths:
         return self.run_dir / "rules"
 
     @property
+    def rules(self) -> Path:
+        """The script that loads the firewall, and compares."""
+        return self.root / "usr/libexec/ztgate-rules"
+
+    @property
     def ready_seconds(self) -> Path:
         """How long it took from the boot until the gateway was ready; there is none before."""
         return self.run_dir / "ready-seconds"
@@ -104,3 +109,78 @@ class Paths:
     def page_socket(self) -> Path:
         """Where that listens: a drop-in of its socket."""
         return self.root / "run/systemd/system/ztgate-page.socket.d/ztgate.conf"
+
+    @property
+    def update_pending(self) -> Path:
+        """An update that is under way; see updates/book.py. ztgate-update-check.service looks for it."""
+        return self.state_dir / "updates/pending.json"
+
+    @property
+    def update_history(self) -> Path:
+        """What became of updates."""
+        return self.state_dir / "updates/history.json"
+
+    @property
+    def update_old(self) -> Path:
+        """The packages as they were, to be installed again."""
+        return self.state_dir / "updates/old"
+
+    @property
+    def update_undone(self) -> Path:
+        """That they were; ztgate-update-undo leaves it."""
+        return self.state_dir / "updates/undone"
+
+    @property
+    def update_undo(self) -> Path:
+        """The script that does it."""
+        return self.root / "usr/libexec/ztgate-update-undo"
+
+    @property
+    def update_preferences(self) -> Path:
+        """What counts as an update, for apt."""
+        return self.root / "usr/share/ztgate/updates/preferences"
+
+    @property
+    def update_held(self) -> Path:
+        """Versions that were taken back, for apt."""
+        return self.root / "etc/apt/preferences.d/ztgate-held"
+
+    @property
+    def update_timer(self) -> Path:
+        """When: a drop-in of that unit."""
+        return self.root / "run/systemd/system/ztgate-update.timer.d/ztgate.conf"
+
+    @property
+    def boot(self) -> Path:
+        """Kernels and initrds."""
+        return self.root / "boot"
+
+    @property
+    def good_kernel(self) -> Path:
+        """Those from before an update; see updates/trial.py."""
+        return self.boot / "good"
+
+    @property
+    def grub_environment(self) -> Path:
+        """What GRUB is told; there is none on a Raspberry Pi."""
+        return self.boot / "grub/grubenv"
+
+    @property
+    def kernel_command_line(self) -> Path:
+        """What the kernel was told."""
+        return self.root / "proc/cmdline"
+
+    @property
+    def boot_id(self) -> Path:
+        """Another one at each boot."""
+        return self.sysctl / "kernel/random/boot_id"
+
+    @property
+    def reboot_required(self) -> Path:
+        """Packages' scripts leave it."""
+        return self.root / "run/reboot-required"
+
+    @property
+    def processes(self) -> Path:
+        """proc(5)."""
+        return self.root / "proc"

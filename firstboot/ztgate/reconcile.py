@@ -29,6 +29,7 @@ from .steps import (
     load_firewall,
     prove,
     proxy_ndp,
+    schedule_updates,
     serve_dns,
     serve_page,
     ssh_keys,
@@ -103,7 +104,7 @@ def reconcile(machine: Machine, found: Found, insist: bool = False) -> Outcome:
     current = current.but(situation=asdict(situation), way=ipv6.way)
     machine.remember(current)
     _answer(machine, wan, network, ipv6, node)
-    serve_page.run(machine, config, network, node, current.address)
+    _beside(machine, config, network, node, current)
     servers = serve_dns.run(machine, config, network, node, ipv6.subnet, current)
 
     works6, reason = _prove(machine, config, wan, ipv6, current)
@@ -131,6 +132,12 @@ def _answer(machine: Machine, wan: Wan, network: Network, ipv6: Choice, node: st
         proxy_ndp.run(machine, wan.interface6, network, ipv6.subnet, node)
     else:
         proxy_ndp.stop(machine, wan.interfaces)
+
+
+def _beside(machine: Machine, config: Config, network: Network, node: str, current: State) -> None:
+    """What is no part of the way out: the page, and updates at night."""
+    serve_page.run(machine, config, network, node, current.address)
+    schedule_updates.run(machine, config.updates)
 
 
 def _outcome(

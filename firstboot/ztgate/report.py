@@ -15,6 +15,7 @@ from .console import plain
 from .machine import Machine
 from .members_subnet import NAT66, NONE
 from .reconcile import Outcome
+from .updates import book, words
 from .wait import in_words
 
 log = logging.getLogger("ztgate")
@@ -86,6 +87,7 @@ def text(status: dict[str, Any]) -> str:
         lines.append(
             "healed since the boot: " + ", ".join(f"{name} {count}" for name, count in counts.items())
         )
+    lines += [f"updates: {line}" for line in words.lines(status.get("updates", {}))]
     if window := status.get("enrol"):
         left = f"{in_words(window['seconds_left'])} more, members left: {window['members_left']}"
         lines.append(f"enrol window: open for {left}")
@@ -122,14 +124,14 @@ def read(machine: Machine) -> dict[str, Any]:
     status = next(filter(None, map(store.read_json, (paths.status_now, paths.status_json))), {})
     if status.get("state") == "ready" and not status.keys() >= READY_KEYS:
         return {}  # it is damaged, and a run will write it again
-    return status | healed.shown(paths)
+    return status | healed.shown(paths) | book.shown(paths)
 
 
 def _write(machine: Machine, data: dict[str, Any]) -> None:
     if machine.dry_run:
         return
     store.write(machine.paths.last_run, f"{time.time():.0f}".encode())
-    status = {"version": __version__, **data, **healed.shown(machine.paths)}
+    status = {"version": __version__, **data, **healed.shown(machine.paths), **book.shown(machine.paths)}
     content = (json.dumps(status, indent=1) + "\n").encode()
     store.write(machine.paths.status_now, content)
     _show(machine.paths.status_json, content)

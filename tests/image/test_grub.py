@@ -38,7 +38,7 @@ def test_uefi_boot_code(vps: Disk) -> None:
 
 def test_grub_starts_the_root_of_the_table(vps: Disk) -> None:
     system = vps.table["partitions"][-1]["uuid"].lower()
-    assert vps.root.text("/boot/grub/grub.cfg").count(f"root=PARTUUID={system}") == 2
+    assert vps.root.text("/boot/grub/grub.cfg").count(f"root=PARTUUID={system}") == 3
 
 
 def test_grub_follows_the_links_that_debian_keeps(vps: Disk) -> None:
@@ -47,10 +47,12 @@ def test_grub_follows_the_links_that_debian_keeps(vps: Disk) -> None:
         "linux /vmlinuz ",
         "initrd /initrd.img\n",
         "linux /vmlinuz.old ",
+        "linux /boot/good/vmlinuz ",
         "console=ttyS0,115200",
         "console=tty0",
     ):
         assert word in grub
+    assert len(vps.root.text("/boot/grub/grubenv")) == 1024, "GRUB makes it no longer"
     for link in ("/vmlinuz", "/initrd.img"):
         assert vps.root.stat("/" + vps.root.link(link))
     assert vps.root.stat("/usr/sbin/update-initramfs")

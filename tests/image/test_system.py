@@ -96,6 +96,7 @@ def test_what_must_be_there(root: Root, path: str, kind: str, mode: int) -> None
         ("multi-user.target", "ztgate.service"),
         ("multi-user.target", "ztgate-grow.service"),
         ("multi-user.target", "ztgate-watch.service"),
+        ("multi-user.target", "ztgate-update-check.service"),
         ("paths.target", "ztgate-watch.path"),
         ("sockets.target", "ssh.socket"),
         ("timers.target", "ztgate.timer"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from .facts import Examination, Facts, Member
 
@@ -58,6 +59,7 @@ def families(facts: Facts, doctor: Examination, now: float) -> list[Family]:
             "ztgate_healed_total", "counter", "What was put right since the boot.",
             tuple(({"what": str(name)}, float(count)) for name, count in status.get("healed", {}).items()),
         ),
+        *_updates(status.get("updates") or {}),
         Family("ztgate_members", "gauge", "Members that were heard of lately.", _one(there)),
         Family(
             "ztgate_refused_packets_total", "counter", "Packets that the firewall refused, by reason.",
@@ -65,6 +67,22 @@ def families(facts: Facts, doctor: Examination, now: float) -> list[Family]:
         ),
         *_traffic(facts),
         *_doctor(doctor, now),
+    ]  # fmt: skip
+
+
+def _updates(updates: Mapping[str, Any]) -> list[Family]:
+    last, back = ((updates.get(key) or {}).get("at") for key in ("last", "taken_back"))
+    return [
+        Family("ztgate_update_timestamp_seconds", "gauge", "When the last that stayed began.", _one(last)),
+        Family("ztgate_update_taken_back_timestamp_seconds", "gauge", "The last that did not.", _one(back)),
+        Family(
+            "ztgate_update_looked_timestamp_seconds", "gauge", "When updates were looked for.",
+            _one(updates.get("looked")),
+        ),
+        Family(
+            "ztgate_updates_held", "gauge", "Versions that are not to come back.",
+            _one(len(updates.get("held", ()))),
+        ),
     ]  # fmt: skip
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from ipaddress import IPv6Address, IPv6Network, ip_address
 from typing import Any
 
+from ..updates import words
 from .facts import Examination, Facts, Member, Verdict
 from .metrics import is_there
 
@@ -102,7 +103,7 @@ def build(facts: Facts, doctor: Examination, client: str, now: float) -> View:
         version=str(status.get("version", "")),
         headline=how,
         todo=tuple(map(str, status.get("todo", ()))),
-        warnings=tuple(map(str, status.get("warnings", ()))),
+        warnings=_notes(status),
         healed=", ".join(f"{what} {count}" for what, count in status.get("healed", {}).items()),
         me=_me(facts, member, client, how.tone == GOOD),
         up=_rate(facts.up),
@@ -115,6 +116,12 @@ def build(facts: Facts, doctor: Examination, client: str, now: float) -> View:
         doctor_stale=old_verdicts,
         last_run=age(now - facts.last_run) if facts.last_run else "",
     )
+
+
+def _notes(status: Mapping[str, Any]) -> tuple[str, ...]:
+    """Warnings, and what became of updates where somebody should know."""
+    about = (f"updates: {line}" for line in words.warnings(status.get("updates", {})))
+    return (*map(str, status.get("warnings", ())), *about)
 
 
 def headline(facts: Facts, doctor: Examination, now: float) -> Headline:
