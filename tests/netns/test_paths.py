@@ -119,7 +119,7 @@ class Ends:
         return self.world.member.succeeds(*words)
 
     def echoed(self, size: int, family: str) -> bool:
-        """Whether a packet of so many bytes comes back; the first ones may be told that they are too large."""
+        """Whether a packet of so many bytes comes back; the first are told that they are too large."""
         host, source = FAMILIES[family]
         words = ("ping", "-c", "3", "-i", "0.2", "-W", "1", "-s", str(size), "-I", source, host)
         return self.world.member.succeeds(*words)

@@ -32,7 +32,7 @@ def run(
     retry: after how many seconds to try one again that did not work; None if nothing would come of it.
     """
     mark = machine.paths.run_dir / "ipv6-probe.json"
-    # A new prefix beside it may be there in its place: a router that forgets the old one does not take it back.
+    # A new prefix beside it may be there in its place: who forgets the old one does not take it back.
     beside = sorted(str(other) for other in {*wan.delegated, *wan.prefixes} - {prefix})
     key = " ".join((f"{prefix} on {wan.interface6}", *(["beside", *beside] if beside else [])))
     known = store.read_json(mark)

@@ -349,3 +349,13 @@ def test_an_identity_from_the_card(found: str | None, own: str | None, kinds: li
 def test_what_is_no_identity_stays_where_it_is() -> None:
     with pytest.raises(ZtgateError, match="no ZeroTier identity"):
         take_identity.plan(PUBLIC.encode(), None, Paths())
+
+
+@pytest.mark.parametrize(("count", "told"), [("0", False), ("800", False), ("950", True), ("1000", True)])
+def test_a_table_of_connections_that_is_nearly_full(count: str, told: bool) -> None:
+    values: sysctl.Values = {track_connections.COUNT: count, track_connections.MOST: "1000"}
+    assert bool(track_connections.crowded(values)) == told
+
+
+def test_no_table_of_connections_is_not_full() -> None:
+    assert track_connections.crowded({track_connections.COUNT: None, track_connections.MOST: None}) == ""
