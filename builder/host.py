@@ -67,6 +67,7 @@ NEEDS = (
     Need("nft", "nftables", "tries the firewall's rules", (TEST,)),
     Need("ndppd", "ndppd", "tries the IPv6 proxy", (TEST,)),
     Need("unbound", "unbound", "tries the resolver", (TEST,), "unbound.service"),
+    Need("iperf3", "iperf3", "measures what gets through the gateway", (TEST,)),
     Need("tcpdump", "tcpdump", "looks at packets", (TEST,)),
     Need("jq", "jq", "tries the commands for a self-hosted controller", (TEST,)),
     Need("cpio", "cpio", "looks into the initrd", (TEST,)),

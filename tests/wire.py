@@ -6,6 +6,7 @@ import socket
 import struct
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from lab.netns import Namespace
@@ -22,15 +23,8 @@ class Wire:
 
     def __init__(self, host: Namespace, device: str) -> None:
         self.host, self.device = host, device
-        own = os.open("/proc/thread-self/ns/net", os.O_RDONLY)
-        theirs = os.open(f"/run/netns/{host.name}", os.O_RDONLY)
-        try:
-            _enter(theirs)
+        with within(host):
             self._socket = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
-        finally:
-            _enter(own)
-            os.close(own)
-            os.close(theirs)
         self._socket.setsockopt(socket.SOL_SOCKET, FORCED_BUFFER, BUFFER)
         self._socket.bind((device, EVERYTHING))
         self.mac = ":".join(f"{octet:02x}" for octet in self._socket.getsockname()[4])
@@ -68,6 +62,20 @@ class Wire:
 def mac_of(host: Namespace, device: str) -> str:
     """A device's MAC address, as the kernel has it."""
     return host.run("cat", Path("/sys/class/net") / device / "address").strip()
+
+
+@contextmanager
+def within(host: Namespace) -> Iterator[None]:
+    """Sockets that are made in it are the host's, for good."""
+    own = os.open("/proc/thread-self/ns/net", os.O_RDONLY)
+    theirs = os.open(f"/run/netns/{host.name}", os.O_RDONLY)
+    try:
+        _enter(theirs)
+        yield
+    finally:
+        _enter(own)
+        os.close(own)
+        os.close(theirs)
 
 
 def _enter(namespace: int) -> None:

@@ -123,8 +123,9 @@ def revision(values: dict[str, Any]) -> str:
 
 
 def render(values: dict[str, Any]) -> str:
-    """The text for `nft -f`."""
-    return _compiled().render(values, revision=revision(values))
+    """The text for `nft -f`. judged: a connection's mark, by which these rules know what they let pass."""
+    name = revision(values)
+    return _compiled().render(values, revision=name, judged=f"0x{int(name[:8], 16) or 1:08x}")
 
 
 def ports(status: dict[str, Any]) -> tuple[int, ...]:

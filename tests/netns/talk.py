@@ -4,10 +4,13 @@ talk.py serve PROTOCOL PORT             answers everybody with the address that 
 talk.py ask PROTOCOL HOST PORT [SOURCE] prints the answer and the TCP segment size; status 1 without one
 talk.py crowd tcp HOST PORT SOURCE      makes as many connections at once as a browser, and prints the seconds
                                         until the last one was refused
+talk.py mirror tcp PORT                 gives everybody back what they have sent, once that is all there
+talk.py swap tcp HOST PORT SOURCE SIZE  sends so many bytes to a mirror; status 1 if something else comes back
 talk.py advertise tcp INTERFACE         says once that it is a router for everybody (RFC 4861, 4.2)
 """
 
 import contextlib
+import os
 import socket
 import struct
 import sys
@@ -66,6 +69,28 @@ def crowd(host: str, port: int, source: str) -> None:
     print(time.monotonic() - began)
 
 
+def received(connection: socket.socket) -> bytes:
+    return b"".join(iter(lambda: connection.recv(1 << 16), b""))
+
+
+def mirror(port: int) -> None:
+    def answer(connection: socket.socket) -> None:
+        with connection, contextlib.suppress(OSError):
+            connection.sendall(received(connection))
+
+    with socket.create_server(("::", port), family=socket.AF_INET6, dualstack_ipv6=True) as server:
+        while True:
+            threading.Thread(target=answer, args=(server.accept()[0],), daemon=True).start()
+
+
+def swap(host: str, port: int, source: str, size: int) -> None:
+    content = os.urandom(size)
+    with socket.create_connection((host, port), source_address=(source, 0)) as client:
+        client.sendall(content)
+        client.shutdown(socket.SHUT_WR)
+        sys.exit(received(client) != content)
+
+
 def advertise(interface: str) -> None:
     advert = struct.pack("!BBHBBHII", 134, 0, 0, 64, 0, 1800, 0, 0)  # the kernel fills in the checksum
     with socket.socket(socket.AF_INET6, socket.SOCK_RAW, socket.IPPROTO_ICMPV6) as router:
@@ -81,6 +106,10 @@ def main() -> int:
     if verb == "advertise":
         advertise(rest[0])
         return 0
+    if verb == "mirror":
+        mirror(int(rest[0]))
+    if verb == "swap":
+        swap(rest[0], int(rest[1]), rest[2], int(rest[3]))
     kind = socket.SOCK_STREAM if protocol == "tcp" else socket.SOCK_DGRAM
     if verb == "serve":
         for port in rest[1:]:

@@ -6,6 +6,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from scapy.layers.inet import ICMP, IP
+from scapy.layers.l2 import Ether
+from scapy.packet import Raw
 
 from lab.retry import NotYet, retry
 from tests.netns.gateway_world import (
@@ -27,6 +30,7 @@ from tests.netns.gateway_world import (
     WAN6,
     World,
 )
+from tests.wire import Wire, mac_of
 
 PRINTER4, ROUTER4, PRINTER6 = "192.168.1.10", "192.168.1.1", "fd00:1::10"  # behind the gateway
 HEADERS4 = 40  # bytes of IPv4 and TCP
@@ -148,6 +152,25 @@ def test_private_networks_behind_the_gateway(world: World, yaml: str, reached: s
     if not reached:
         assert counted(world, "private networks") > 0
     assert came_from(world.ask(world.member, "tcp", INTERNET4, 80)) == WAN4
+
+
+def test_other_rules_judge_anew(world: World) -> None:
+    """A connection that was let pass ends with the rule that let it."""
+    world.load(f"firewall: {{reach: [{PRINTER4}]}}\n")
+    with Wire(world.member, "ztlab0") as wire:
+        question = Ether(src=wire.mac, dst=mac_of(world.gw, "ztlab0")) / IP(src=MEMBER4, dst=PRINTER4)
+
+        def goes_on() -> bool:
+            wire.send(bytes(question / ICMP(id=7) / Raw(b"echoed")))
+            # A refusal quotes the question, and is no echo reply.
+            heard = [Ether(frame) for frame in wire.heard(0.5) if b"echoed" in frame]
+            return any(frame[ICMP].type == 0 for frame in heard)
+
+        assert goes_on() and goes_on()
+        world.load(f"firewall: {{reach: [{PRINTER4}]}}\n")
+        assert goes_on(), "the same rules"
+        world.load(f"firewall: {{reach: [{ROUTER4}]}}\n")
+        assert not goes_on()
 
 
 def counted(world: World, comment: str) -> int:

@@ -26,7 +26,7 @@ BROKEN = {
     "what forwards deleted": "delete chain inet ztgate forward",
     "what forwards emptied": "flush chain inet ztgate forward",
     "address translation deleted": "delete chain inet ztgate postrouting",
-    "the mark deleted": "delete chain inet ztgate gate",
+    "the mark deleted": "delete chain inet ztgate prerouting",
 }
 
 

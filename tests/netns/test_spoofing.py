@@ -230,6 +230,37 @@ def test_the_truth_arrives(scene: Scene, side: str, source: str, target: str, sh
     assert scene.refused() == before
 
 
+def reply(packet: Packet, target: str) -> Packet:
+    """The answer to one of ours, to where it came from as the internet sees it."""
+    kind = IPv6 if IPv6 in packet else IP
+    return kind(src=packet[kind].dst, dst=target) / UDP(sport=9993, dport=40001) / Raw(SECRET)
+
+
+ASKED4, ASKED6 = udp(src=MEMBER4, dst=INTERNET4), udp(src=MEMBER6, dst=INTERNET6)
+ANSWER6 = IPv6(src=INTERNET6, dst=MEMBER6) / ROUTE_0 / UDP(sport=9993, dport=40001) / Raw(SECRET)
+# In connections that the rules have let pass, and of which they look at little any more.
+INSIDE = [
+    Lie("another member's packet", MEMBERS, ASKED4, OTHERS),
+    Lie("an answer from a member, IPv4", MEMBERS, reply(ASKED4, WAN4), NOBODYS),
+    Lie("an answer from a member, IPv6", MEMBERS, reply(ASKED6, MEMBER6), NOBODYS),
+    Lie("a question from outside, IPv4", OUTSIDE, ASKED4, FOREIGN),
+    Lie("a question from outside, IPv6", OUTSIDE, ASKED6, FOREIGN),
+    Lie("an answer with a source route", OUTSIDE, ANSWER6, ROUTES),
+]
+
+
+@pytest.mark.parametrize("lie", INSIDE, ids=lambda lie: lie.what.replace(" ", "-"))
+def test_a_connection_that_was_judged_is_no_way_in(scene: Scene, lie: Lie) -> None:
+    for asked, shown in ((ASKED4, WAN4), (ASKED6, MEMBER6)):
+        assert scene.passes(MEMBERS, scene.frame(MEMBERS, asked))
+        assert scene.passes(OUTSIDE, scene.frame(OUTSIDE, reply(asked, shown)))
+    before = scene.refused()
+    frame = scene.frame(lie.side, lie.packet, derive.mac(NETWORK, VICTIM) if lie.side == MEMBERS else "")
+    assert scene.passes(lie.side, frame) == []
+    grown = {words: count - before.get(words, 0) for words, count in scene.refused().items()}
+    assert {words: count for words, count in grown.items() if count} == {lie.words: 1}
+
+
 def test_who_is_not_known_may_have_any_address(scene: Scene) -> None:
     """A new member with an address of its own, and one that was given another one's."""
     newcomer = derive.mac(NETWORK, "aaaaaaaaaa")

@@ -34,6 +34,7 @@ SEAMS = {
     "lab/process.py",
     "lab/bench/measure.py",  # a program of its own: it measures what it starts
     "lab/standin/zerotier_one_standin/run.py",
+    "lab/isp.py",  # names a type only
     "lab/machine.py",  # names types and exceptions only
     "lab/enrolment.py",  # names a type and an exception only
     "lab/netns.py",  # names a type only

@@ -76,7 +76,7 @@ def parse(links: Rows, routes4: Rows, routes6: Rows, wifi: Callable[[], Mapping[
         local.network,
         interface6,
         tuple(IPv6Address(row["local"]) for row in addresses),
-        _prefixes(addresses, routes6, interface6),
+        _prefixes(addresses, routes6, interface6, _deprecated(_addresses(links, interface6))),
     )
 
 
@@ -135,15 +135,31 @@ def _is_global6(row: dict[str, Any]) -> bool:
     return IPv6Address(row["local"]) in GLOBAL
 
 
-def _prefixes(addresses: Rows, routes6: Rows, interface6: str) -> tuple[IPv6Network, ...]:
-    """Global /64s: of the addresses, then those that a router advertisement put on the link."""
-    found = [IPv6Network(f"{row['local']}/64", strict=False) for row in addresses if row["prefixlen"] == 64]
+def _deprecated(addresses: Rows) -> frozenset[IPv6Network]:
+    """/64s that the router takes back: for nothing new, if there is another one (RFC 4862, 5.5.4)."""
+    own = [row for row in addresses if row["family"] == "inet6" and not row.get("temporary")]
+    fresh = {_net(row) for row in own if not row.get("deprecated")}
+    return frozenset({_net(row) for row in own} - fresh)
+
+
+def _net(row: dict[str, Any]) -> IPv6Network:
+    return IPv6Network(f"{row['local']}/64", strict=False)
+
+
+def _prefixes(
+    addresses: Rows, routes6: Rows, interface6: str, old: frozenset[IPv6Network]
+) -> tuple[IPv6Network, ...]:
+    """Global /64s: of the addresses, then those that a router advertisement put on the link.
+
+    old: which count only if there are no others.
+    """
+    found = [_net(row) for row in addresses if row["prefixlen"] == 64]
     for row in routes6:
         if row.get("dev") == interface6 and str(row.get("dst", "")).endswith("/64") and "gateway" not in row:
             prefix = IPv6Network(row["dst"])
             if prefix.subnet_of(GLOBAL):
                 found.append(prefix)
-    return tuple(dict.fromkeys(found))
+    return tuple(dict.fromkeys([net for net in found if net not in old] or found))
 
 
 def _why_no_route(links: Rows, wifi: Mapping[str, str]) -> str:

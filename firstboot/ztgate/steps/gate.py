@@ -17,7 +17,7 @@ from ..errors import reading
 from ..machine import Machine
 
 PRIORITY = 90  # after `local`, before `main`
-MASK = 1  # the mark of templates/nftables.j2, chain `gate`
+MASK = 1  # the mark of templates/nftables.j2, chain `prerouting`
 FAMILIES = (4, 6)
 # rp_filter looks up the way back as if from the interface that the packet leaves by, without its mark unless
 # this is set (fib_validate_source in net/ipv4/fib_frontend.c): a gate would be in that way.

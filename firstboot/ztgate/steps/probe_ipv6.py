@@ -1,4 +1,4 @@
-"""Step: find out how a prefix reaches this machine, once a boot."""
+"""Step: find out how a prefix reaches this machine, once a boot and whenever other prefixes come or go."""
 
 from __future__ import annotations
 
@@ -32,7 +32,9 @@ def run(
     retry: after how many seconds to try one again that did not work; None if nothing would come of it.
     """
     mark = machine.paths.run_dir / "ipv6-probe.json"
-    key = f"{prefix} on {wan.interface6}"
+    # A new prefix beside it may be there in its place: who forgets the old one does not take it back.
+    beside = sorted(str(other) for other in {*wan.delegated, *wan.prefixes} - {prefix})
+    key = " ".join((f"{prefix} on {wan.interface6}", *(["beside", *beside] if beside else [])))
     known = store.read_json(mark)
     if key in known:
         verdict, at = known[key]

@@ -1,5 +1,6 @@
 """Whole runs on a pretended machine, by the way in which members' IPv6 leaves."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -184,3 +185,46 @@ def test_a_dry_run_does_not_probe(tmp_path: Path, controller: FakeController) ->
     with pytest.raises(ZtgateError):
         go(made)  # it ends where the network would have to be joined
     assert probes(made) == 0
+
+
+NEXT = "2600:db8:0:2"
+
+
+def rotate(made: Machine, **old: bool) -> None:
+    """The router announces another /64 from now on; of the one before it says this."""
+    pretended = tools(made)
+    links, routes = json.loads(pretended.links), json.loads(pretended.routes6)
+    before = links[0]["addr_info"][1]
+    after = {**before, "local": before["local"].replace("2600:db8:0:1", NEXT)}
+    before |= old
+    links[0]["addr_info"].insert(1, after)
+    pretended.links = json.dumps(links)
+    pretended.routes6 = json.dumps([{**routes[0], "dst": f"{NEXT}::/64"}, *routes])
+
+
+def test_a_prefix_that_the_router_takes_back_is_given_up(tmp_path: Path, controller: FakeController) -> None:
+    """Although it still works, and members have addresses of it: that ends soon."""
+    made = machine(tmp_path, controller, KEEP)
+    assert go(made).subnet == str(SUBNET)
+    rotate(made, deprecated=True)
+    assert go(made).subnet == f"{NEXT}:ff::/80"
+    assert {target for target, _ in routes6(controller)} == {f"{NEXT}:ff::/80", "::/0"}
+
+
+@pytest.mark.parametrize("works", [True, False])
+def test_a_prefix_beside_a_new_one_is_probed_again(
+    tmp_path: Path, controller: FakeController, works: bool
+) -> None:
+    """A router that forgets its last prefix takes nothing back; the addresses stay for hours."""
+    made = machine(tmp_path, controller, KEEP)
+    go(made)
+    rotate(made)
+    others = made.probe
+
+    def forgetful(argv: tuple[str, ...], **options: str) -> tuple[int, str]:
+        lost = argv[0] == "ping" and any(word.startswith("2600:db8:0:1:") for word in argv)
+        return (1, "") if lost and not works else others(argv, **options)
+
+    made.probe = forgetful
+    assert go(made).subnet == (str(SUBNET) if works else f"{NEXT}:ff::/80")
+    assert go(made).subnet == (str(SUBNET) if works else f"{NEXT}:ff::/80"), "and stays so"

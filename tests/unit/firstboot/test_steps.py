@@ -264,12 +264,12 @@ def text(yaml: str, **changes: Any) -> str:
         ("ssh: {from: wan}", "\t\ttcp dport 22 accept", 'iifname "ztx" tcp dport 22'),
         (
             "firewall: {allow: [udp/5000-5010]}",
-            f"{SUBNET} udp dport 5000-5010 counter goto passed",
+            f"{SUBNET} udp dport 5000-5010 counter goto judged",
             "tcp dport 50",
         ),
         ("dns: {domain: a.b}", 'iifname "ztx" udp dport 53 accept', 'iifname "ens3" udp dport 53'),
         ("dns: off", "tcp dport 9993 drop", "dport 53 "),
-        ("firewall: {inbound: open}", f'oifname "ztx" ip6 daddr {SUBNET} counter goto passed', "x y"),
+        ("firewall: {inbound: open}", f'oifname "ztx" ip6 daddr {SUBNET} counter goto judged', "x y"),
     ],
 )
 def test_firewall_text(yaml: str, holds: str, lacks: str) -> None:
@@ -285,7 +285,7 @@ def test_firewall_before_anything_is_known() -> None:
     early = firewall.render(firewall.inputs(config.load(NET, "g"), firewall.Situation()))
     assert 'iifname "zt*" tcp dport 22 accept' in early and "masquerade" not in early
     policies = [line.split()[-1] for line in early.splitlines() if " hook " in line]
-    assert policies == ["accept;", "accept;", "drop;", "drop;", "accept;", "accept;"], (
+    assert policies == ["accept;", "drop;", "drop;", "accept;", "accept;", "accept;"], (
         "input and forward let nothing pass"
     )
 
@@ -349,3 +349,13 @@ def test_an_identity_from_the_card(found: str | None, own: str | None, kinds: li
 def test_what_is_no_identity_stays_where_it_is() -> None:
     with pytest.raises(ZtgateError, match="no ZeroTier identity"):
         take_identity.plan(PUBLIC.encode(), None, Paths())
+
+
+@pytest.mark.parametrize(("count", "told"), [("0", False), ("800", False), ("950", True), ("1000", True)])
+def test_a_table_of_connections_that_is_nearly_full(count: str, told: bool) -> None:
+    values: sysctl.Values = {track_connections.COUNT: count, track_connections.MOST: "1000"}
+    assert bool(track_connections.crowded(values)) == told
+
+
+def test_no_table_of_connections_is_not_full() -> None:
+    assert track_connections.crowded({track_connections.COUNT: None, track_connections.MOST: None}) == ""

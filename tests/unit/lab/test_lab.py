@@ -11,7 +11,7 @@ from lab import disk, process, qemu, sandbox
 from lab.checks import Check, Scene, differences
 from lab.demo import Verdict, judge, write_report
 from lab.errors import LabError
-from lab.isp import dnsmasq_argv
+from lab.isp import Offer, dnsmasq_argv
 from lab.qemu import BOARD, VIRT, Kernel, Options
 from lab.retry import NotYet, retry
 
@@ -86,7 +86,7 @@ def test_sandbox_takes_a_user_namespace_only_without_root() -> None:
 
 
 def test_dnsmasq_advertises_the_prefix_without_leasing_from_it() -> None:
-    assert "--dhcp-range=2600:db8:0:1::,ra-only,64,1h" in dnsmasq_argv()
+    assert "--dhcp-range=2600:db8:0:1::,ra-only,64,1h" in dnsmasq_argv(Offer())
 
 
 def test_retry_says_what_it_waited_for_and_why_in_vain() -> None:
