@@ -55,10 +55,10 @@ def parse_network(data: dict[str, Any]) -> Network:
     nets = [(ip_network(target, strict=False), via) for target, via in routes]  # ValueError, the same
     ranges = [net for net, via in nets if not via]
     return Network(
-        id=str(data["id"]),
-        status=str(data["status"]),
-        interface=str(data.get("portDeviceName", "")),
-        mac=str(data.get("mac", "")),
+        id=_text(data["id"]),
+        status=_text(data["status"]),
+        interface=_text(data.get("portDeviceName", "")),
+        mac=_text(data.get("mac", "")),
         mtu=int(data.get("mtu", 0)),
         allow_managed=bool(data.get("allowManaged")),
         allow_global=bool(data.get("allowGlobal")),
@@ -69,6 +69,13 @@ def parse_network(data: dict[str, Any]) -> Network:
         routes=tuple(routes),
         dns=(str(dns.get("domain") or ""), tuple(map(str, dns.get("servers") or ()))),
     )
+
+
+def _text(value: Any) -> str:
+    """TypeError for anything else: 275 would be taken for an interface."""
+    if not isinstance(value, str):
+        raise TypeError("not a text")
+    return value
 
 
 class Service:

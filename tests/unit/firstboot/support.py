@@ -231,7 +231,7 @@ class FakeService:
 
 def _assigned(text: str, routes: list[dict[str, Any]]) -> str:
     """An IPv4 address as the real controller sends it: as long as its range, beside a default route a /0."""
-    targets = [ip_network(row["target"]) for row in routes]
+    targets = [ip_network(row["target"], strict=False) for row in routes]
     fit = [net for net in targets if net.version == 4 and ip_address(text) in net]
     return f"{text}/{max(net.prefixlen for net in fit)}" if fit else ""
 
