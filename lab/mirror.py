@@ -9,7 +9,6 @@ shell.run(mirror.adopted())
 
 import hashlib
 import shlex
-import shutil
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -77,11 +76,6 @@ class Mirror:
             (tree / "DEBIAN" / name).chmod(0o755)
         process.run(["dpkg-deb", "--root-owner-group", "--build", tree, self.root / "pool" / package.file])
         self._files[package.name] = package.file
-
-    def take(self, deb: Path) -> None:
-        """One that somebody else has built."""
-        shutil.copy(deb, self.root / "pool" / deb.name)
-        self._files[process.run(["dpkg-deb", "--field", deb, "Package"]).strip()] = deb.name
 
     def publish(self) -> None:
         """Write and sign the lists."""
