@@ -21,6 +21,7 @@ def world(zerotier_deb: Path, tmp_path: Path) -> Iterator[World]:
     world.stop()
 
 
+@pytest.mark.soak
 @pytest.mark.scenario("network", "the controller ends and comes back", within=90)
 def test_members_go_out_meanwhile(world: World, scenario: Scenario) -> None:
     """And afterwards they hear of what is new. (A day of it is in tests/unit, test_controller_away.py.)"""

@@ -44,7 +44,7 @@ def test_a_gateway_at_work_does_not_need_it(gateway: World) -> None:
 
 
 def test_another_prefix_meanwhile(gateway: World) -> None:
-    """IPv4 goes on; it is asked ever more seldom, is not given up, and hears of the prefix when it is back."""
+    """IPv4 goes on; it is asked ever more seldom, is not given up, and hears of it when it is back."""
     settings = json.loads(gateway.boot().paths.fat_config.read_text())
     settings["controller"]["token-after-setup"] = "keep"
     gateway.boot().paths.fat_config.write_text(json.dumps(settings))
