@@ -23,7 +23,7 @@ from lab.world import FAILED, LIVED_IN, READY, World, echo_url
 WITHIN = 240
 USUAL = Offer(seconds="2m")
 ELSEWHERE = "2600:db8:0:21::"
-OTHER_MAC, USUAL_MAC = "52:54:00:ee:00:02", "52:54:00:ee:00:01"
+USUAL_MAC, SAME_MAC, OTHER_MAC = (f"52:54:00:ee:00:0{n}" for n in range(3))
 LINK_LOCAL = "fe80::5054:ff:fe00:10a%wan"
 
 
@@ -75,7 +75,7 @@ def another_router(life: Life, offer: Offer) -> None:
 
 def same_router(life: Life, offer: Offer) -> None:
     """Another one with all of its addresses but that of the hardware."""
-    life.world.isp.replace_router(OTHER_MAC, offer)
+    life.world.isp.replace_router(SAME_MAC, offer)
 
 
 MOVED = replace(USUAL, router4="203.0.21.1/24", lease4="203.0.21.77")
