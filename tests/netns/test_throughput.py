@@ -23,7 +23,7 @@ from tests.netns.zerotier_world import CLIENT, DEFAULT, GATEWAY, HALVES, INTERNE
 from tests.wire import mac_of
 
 SECONDS = "1"  # of a transfer
-PAIRS = 5
+PAIRS = 4
 LEAST = 0.95
 BY_HAND = "table ip nat { chain out { type nat hook postrouting priority 100; oifname eth0 masquerade\n}\n}"
 DIRECTIONS = {"sends": (), "gets": ("--reverse",)}

@@ -52,7 +52,7 @@ def run(machine: Machine) -> None:
 def _is_there(machine: Machine, hop: Hop) -> bool:
     """Whether it answers a ping, or else says which MAC address it has: what was known of that may be old."""
     gateway, interface = hop
-    ping = ("ping", "-6", "-n", "-q", "-c", "1", "-W", PATIENCE, f"{gateway}%{interface}")
+    ping = ("ping", "-6", "-n", "-q", "-c", "1", "-W", PATIENCE, "-I", interface, gateway)
     if machine.probe(ping)[0] == 0:
         return True
     machine.probe(("ip", "-6", "neigh", "del", gateway, "dev", interface))
