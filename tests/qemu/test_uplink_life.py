@@ -35,6 +35,7 @@ class Life:
     nwid: str
     gateway: Machine
     laptop: Member
+    now: Offer = USUAL
 
     def goes_out(self, offer: Offer) -> None:
         """By both families as far as they are there, from addresses of now."""
@@ -48,6 +49,7 @@ class Life:
 
     def becomes(self, scenario: Scenario, offer: Offer, change: "Change") -> None:
         """The WAN changes; the time until the member goes out as it should is a recovery."""
+        self.now = offer
         change(self, offer)
         with scenario.recovery():
             retry(lambda: self.goes_out(offer), WITHIN, f"the member, with {offer}")
@@ -126,6 +128,16 @@ def hardships() -> Iterator[object]:
         yield pytest.param(change, offer, id=name.replace(" ", "-"), marks=marks)
 
 
+@pytest.fixture
+def usual(life: Life) -> None:
+    """What a test that failed has left is over: the cable is pulled, and the usual router is there."""
+    if life.now != USUAL:
+        with_the_cable(life, USUAL)
+        retry(lambda: life.goes_out(USUAL), WITHIN, "the usual uplink")
+        life.now = USUAL
+
+
+@pytest.mark.usefixtures("usual")
 @pytest.mark.parametrize(("change", "offer"), hardships())
 def test_members_go_out_again(life: Life, scenario: Scenario, change: Change, offer: Offer) -> None:
     """And once more when all is as it was before."""
