@@ -2,8 +2,8 @@
 
 The same path is what would be written by hand for it, one rule that translates addresses. All of it is on the
 processors of one machine, so what the rules take is missing at once. The two take turns, and the median of
-the ratios counts. Where something else is at work that is noise, so it is for `make soak`; test_packet_cost.py
-is for every day.
+the ratios counts. Where something else is at work that is noise, so it is for `make soak`;
+test_packet_cost.py is for every day.
 """
 
 import json
