@@ -19,8 +19,8 @@ from lab.retry import retry
 from lab.scenario import Scenario
 from lab.world import FAILED, LIVED_IN, READY, World, echo_url
 
-# A lease of two minutes is renewed after one, or asked for again after 105 s where its server is gone; and a
-# controller that was not reached is asked again within two minutes. Everything is emulated beside other machines.
+# A lease of two minutes is renewed after one, or asked for again after 105 s where its server is gone; a
+# controller that was not reached is asked again within two minutes. All is emulated beside other machines.
 WITHIN = 360
 USUAL = Offer(seconds="2m")
 ELSEWHERE = "2600:db8:0:21::"
