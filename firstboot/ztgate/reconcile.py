@@ -27,6 +27,7 @@ from .steps import (
     keep_identity,
     know_addresses,
     load_firewall,
+    lost_routers,
     prove,
     proxy_ndp,
     schedule_updates,
@@ -81,7 +82,7 @@ def reconcile(machine: Machine, found: Found, insist: bool = False) -> Outcome:
     _filter(machine, config, situation)
     track_connections.run(machine)
     wifi.run(machine, config.wifi)
-    wan = uplink.run(machine)
+    wan = _uplink(machine)
     take_identity.run(machine)
     node, current = start_zerotier.run(machine, config.zerotier, current)
     machine.remember(current)
@@ -117,6 +118,13 @@ def reconcile(machine: Machine, found: Found, insist: bool = False) -> Outcome:
     current = _without_token(machine, config, current)
     machine.remember(current)
     return _outcome(machine, found, node, ipv6, reason, wan, servers, current)
+
+
+def _uplink(machine: Machine) -> Wan:
+    """The WAN, without routers that are gone."""
+    wan = uplink.run(machine)
+    lost_routers.run(machine)
+    return wan
 
 
 def _filter(machine: Machine, config: Config, situation: firewall.Situation) -> None:

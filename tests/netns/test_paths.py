@@ -164,4 +164,4 @@ def test_without_clamping_a_silent_line_hangs(ends: Ends) -> None:
         host.run("ip", "link", "set", device, "mtu", "2800")
     address, source = FAMILIES["IPv4"]
     words = (sys.executable, TALK, "swap", "tcp", address, str(MIRROR), source, str(Line.size))
-    assert not ends.world.member.succeeds(*words, timeout=5)
+    assert not ends.world.member.succeeds(*words, timeout=3)

@@ -17,6 +17,7 @@ NAME = re.compile(r"[A-Za-z0-9_.@-]{1,15}")
 Run = Callable[[Sequence[str]], str]
 # Addresses, and IPv4's routes.
 LOOK4 = (("ip", "-j", "addr", "show"), ("ip", "-j", "-4", "route", "show"))
+LOOK6 = ("ip", "-j", "-6", "route", "show")
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,7 @@ def read(run: Run, wifi: Callable[[], Mapping[str, str]] = dict) -> Wan:
     `wifi` tells what wireless interfaces are doing, by name; it is asked only if there is no way out.
     """
     links, routes4 = (run(argv) for argv in LOOK4)
-    routes6 = run(("ip", "-j", "-6", "route", "show"))
+    routes6 = run(LOOK6)
     with reading("what `ip` says of addresses and routes"):
         return parse(json.loads(links), json.loads(routes4), json.loads(routes6), wifi)
 
