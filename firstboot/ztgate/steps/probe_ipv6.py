@@ -38,7 +38,7 @@ def run(
     known = store.read_json(mark)
     if key in known:
         verdict, at = known[key]
-        if not _is_due(verdict, machine.clock.now() - at, retry):
+        if not _is_due(verdict, machine.clock.now() - at, retry, alone=not beside):
             return str(verdict)
     if machine.dry_run:
         return ROUTED if prefix in wan.delegated else ON_LINK
@@ -53,8 +53,13 @@ def run(
     return verdict
 
 
-def _is_due(verdict: str, age: float, retry: float | None) -> bool:
-    """Whether to try again: what works is left alone, and that nobody answers at all usually passes."""
-    if verdict in (ON_LINK, ROUTED) or retry is None:
+def _is_due(verdict: str, age: float, retry: float | None, *, alone: bool) -> bool:
+    """Whether to try again: the one that works is left alone, and that nobody answers at all usually passes.
+
+    Of several, one may have been forgotten by a router that announces another one again.
+    """
+    if verdict in (ON_LINK, ROUTED):
+        return not alone and age >= RETRY
+    if retry is None:
         return False
     return verdict == DOWN or age >= retry

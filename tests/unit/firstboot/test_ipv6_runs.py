@@ -228,3 +228,16 @@ def test_a_prefix_beside_a_new_one_is_probed_again(
     made.probe = forgetful
     assert go(made).subnet == (str(SUBNET) if works else f"{NEXT}:ff::/80")
     assert go(made).subnet == (str(SUBNET) if works else f"{NEXT}:ff::/80"), "and stays so"
+
+
+def test_one_of_several_prefixes_is_probed_now_and_then(tmp_path: Path, controller: FakeController) -> None:
+    """The router of before may be back, and the other prefix as good as gone."""
+    made = machine(tmp_path, controller, KEEP)
+    rotate(made)
+    go(made)
+    assert probes(made) == 1
+    go(made)
+    assert probes(made) == 0
+    made.clock.sleep(probe_ipv6.RETRY)
+    go(made)
+    assert probes(made) == 1
