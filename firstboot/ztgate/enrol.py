@@ -6,7 +6,6 @@ and not that of `ztgate apply`, which heals meanwhile: they write different memb
 
 from __future__ import annotations
 
-import fcntl
 import json
 import logging
 import os
@@ -277,13 +276,10 @@ def _stoppable() -> Iterator[None]:
 @contextmanager
 def _alone(machine: Machine) -> Iterator[None]:
     """Two windows would let in more than either says."""
-    machine.paths.run_dir.mkdir(parents=True, exist_ok=True)
-    with (machine.paths.run_dir / "enrol.lock").open("w", encoding="ascii") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+    with store.alone(machine.paths.run_dir / "enrol.lock") as alone:
+        if not alone:
             pid = store.read_json(_file(machine.paths)).get("pid", "")
             raise ZtgateError(
                 "an enrol window is open already", f"`ztgate status` shows it; kill {pid or 'it'} closes it"
-            ) from None
+            )
         yield

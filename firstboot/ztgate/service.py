@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -123,10 +122,7 @@ def _mount_fat(machine: Machine) -> None:
 @contextmanager
 def _alone(machine: Machine) -> Iterator[None]:
     """Two at a time would undo each other's work."""
-    machine.paths.run_dir.mkdir(parents=True, exist_ok=True)
-    with (machine.paths.run_dir / "lock").open("w", encoding="ascii") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise ZtgateError("another `ztgate apply` is at work", "journalctl -fu ztgate shows it") from None
+    with store.alone(machine.paths.run_dir / "lock") as alone:
+        if not alone:
+            raise ZtgateError("another `ztgate apply` is at work", "journalctl -fu ztgate shows it")
         yield

@@ -5,7 +5,8 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +38,7 @@ def write(path: Path, content: bytes, mode: int = 0o644) -> None:
     """Replace path atomically and durably."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.new")
-    with os.fdopen(_alone(temporary, mode), "wb") as file:
+    with os.fdopen(_ours(temporary, mode), "wb") as file:
         file.truncate()
         os.fchmod(file.fileno(), mode)
         file.write(content)
@@ -47,7 +48,20 @@ def write(path: Path, content: bytes, mode: int = 0o644) -> None:
     sync_directory(path.parent)
 
 
-def _alone(temporary: Path, mode: int) -> int:
+@contextmanager
+def alone(lock: Path) -> Iterator[bool]:
+    """Whether nobody else is in there; whoever comes meanwhile is told so. A lock ends with its process."""
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    with lock.open("w", encoding="ascii") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+        else:
+            yield True
+
+
+def _ours(temporary: Path, mode: int) -> int:
     """A descriptor of the file to be, which nobody else writes: `ztgate wifi` and `ztgate` start together.
 
     Not a name of one's own for each writer: after power cuts they would stay for ever.

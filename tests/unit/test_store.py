@@ -32,3 +32,11 @@ def test_what_a_power_cut_has_left_is_written_over(tmp_path: Path) -> None:
     assert (tmp_path / "status").read_bytes() == b"new"
     assert (tmp_path / "status").stat().st_mode & 0o777 == 0o600
     assert not (tmp_path / ".status.new").exists()
+
+
+def test_one_at_a_time(tmp_path: Path) -> None:
+    lock = tmp_path / "run/lock"
+    with store.alone(lock) as first, store.alone(lock) as second:
+        assert (first, second) == (True, False)
+    with store.alone(lock) as afterwards:
+        assert afterwards

@@ -6,7 +6,6 @@ Programs and libraries come first and kernels after them, on their own: a bad ke
 
 from __future__ import annotations
 
-import fcntl
 import logging
 import os
 import time
@@ -33,7 +32,7 @@ UNDONE = "ztgate itself did not run any more"
 
 def run(machine: Machine, *, only_check: bool = False) -> int:
     """The exit status. only_check: bring to an end what is under way, and look for nothing new."""
-    with _alone(machine) as alone:
+    with store.alone(machine.paths.run_dir / "update-lock") as alone:
         if not alone:
             return 0  # the one that is at work does it
         going = book.pending(machine.paths)
@@ -281,16 +280,3 @@ def _undisturbed(machine: Machine) -> Iterator[None]:
         yield
     finally:
         machine.probe(("systemctl", "start", *WATCHERS))
-
-
-@contextmanager
-def _alone(machine: Machine) -> Iterator[bool]:
-    """Whether no other one is at work."""
-    machine.paths.run_dir.mkdir(parents=True, exist_ok=True)
-    with (machine.paths.run_dir / "update-lock").open("w", encoding="ascii") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            yield False
-        else:
-            yield True
