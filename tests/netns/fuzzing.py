@@ -138,7 +138,8 @@ def injections(good: Outcome, seen: Outcome) -> Iterator[str]:
     """What is in the texts of a run that no good run's texts have."""
     for name in ("nft", "ndppd", "unbound", "names", "socket"):
         if text := seen.texts.get(name):
-            yield from (f"{name}: {what}" for what in strange(good.texts[name], text))
+            texts = (each.replace("=", " ") if name == "socket" else each for each in (good.texts[name], text))
+            yield from (f"{name}: {what}" for what in strange(*texts))
             yield from (f"{name}: {what}" for what in refused(name, seen.texts))
     for name in ("join.sh", "join-macos.sh", "openwrt.sh", "join.ps1"):
         if text := seen.texts.get(name):
