@@ -138,8 +138,8 @@ def injections(good: Outcome, seen: Outcome) -> Iterator[str]:
     """What is in the texts of a run that no good run's texts have."""
     for name in ("nft", "ndppd", "unbound", "names", "socket"):
         if text := seen.texts.get(name):
-            texts = (each.replace("=", " ") if name == "socket" else each for each in (good.texts[name], text))
-            yield from (f"{name}: {what}" for what in strange(*texts))
+            between = "=" if name == "socket" else " "
+            yield from (f"{name}: {what}" for what in strange(good.texts[name], text, between))
             yield from (f"{name}: {what}" for what in refused(name, seen.texts))
     for name in ("join.sh", "join-macos.sh", "openwrt.sh", "join.ps1"):
         if text := seen.texts.get(name):
@@ -155,8 +155,12 @@ def injections(good: Outcome, seen: Outcome) -> Iterator[str]:
         yield f"said to terminals: {odd}"
 
 
-def strange(good: str, text: str) -> Iterator[str]:
-    """Lines that begin like none of a good text, and words that are no plain values."""
+def strange(good: str, text: str, between: str = " ") -> Iterator[str]:
+    """Lines that begin like none of a good text, and words that are no plain values.
+
+    between: a line's first word and what follows.
+    """
+    good, text = (each.replace(between, " ") for each in (good, text))
     firsts = {line.split()[0] for line in good.splitlines() if line.strip()}
     known = set(good.split())
     for line in text.splitlines():
