@@ -5,7 +5,7 @@
 The tiers are unit, image, netns and qemu.
 
 Without a tier: all of them. Images are built once where a tier wants them, while `unit` runs without them;
-then the tiers, and the files of `netns` and `qemu`, run side by side, one more than there are processors.
+then the tiers, and the files of `netns` and `qemu`, run side by side, one for each processor.
 Tests that are marked `soak` take long and seldom find anything: they run with --soak, and nothing else does
 then. With --scenarios only those do that keep a record (lab/scenario.py), for so many seconds in all.
 """
@@ -72,7 +72,7 @@ def prepared(zerotier: Path | None, tiers: list[str], soaking: bool) -> dict[str
     given = {tier: list(images) for tier in tiers}
     if "netns" in given and not soaking:
         _output([sys.executable, "-m", "lab.userland"])
-    if "qemu" in given and not soaking:
+    if "qemu" in given:
         given["qemu"] += ["--hostapd", str(access_point.download(REPORTS))]
         for name in kernel.OTHERS:
             given["qemu"] += [f"--kernel-{name}", str(kernel.download(name, REPORTS))]

@@ -37,10 +37,14 @@ class Plug:
             self.machine.start()
             after = self.scenario.random.uniform(0, spread)
             self.machine.stays(after, never=FAILED)
-            self.machine.cut_power()
-            self.look()
-            cuts = int(self.scenario.record.figures.get("power cuts", 0)) + 1
-            self.scenario.figure("power cuts", cuts)
+            self.cut_now()
+
+    def cut_now(self) -> None:
+        """Whatever it is doing."""
+        self.machine.cut_power()
+        self.look()
+        cuts = int(self.scenario.record.figures.get("power cuts", 0)) + 1
+        self.scenario.figure("power cuts", cuts)
 
     def look(self) -> None:
         """Who has come; whether the phone goes out is tried in between."""
@@ -92,12 +96,12 @@ def first_boots(world: World, scenario: Scenario, make: Make, image: Path | None
 
 
 def later_boots(world: World, scenario: Scenario, make: Make, image: Path | None, short: int) -> None:
-    """Cut fifteen times while it boots, or works."""
+    """Cut once while it works, and fourteen times while it boots."""
     plug = plugged_in(world, scenario, make, image)
     spread = plug.back()
     for _ in scenario.rounds(short):
-        plug.machine.cut_power()
-        plug.cut(15, 1.2 * spread)
+        plug.cut_now()
+        plug.cut(14, spread)
         spread = plug.back()
 
 

@@ -68,6 +68,7 @@ def test_wifi_is_the_way_out_while_the_cable_is_not_plugged_in(scene: Scene, hos
     shell.run("systemctl start ztgate.timer")
 
 
+@pytest.mark.soak
 def test_a_kernel_update_boots(scene: Scene, other_kernels: dict[str, Path]) -> None:
     """It goes to the FAT partition's other directory, and config.txt names that one."""
     update_kernel(scene, other_kernels["rpi-arm64"])
