@@ -4,6 +4,7 @@ import contextlib
 import os
 import shlex
 import shutil
+import signal
 import subprocess
 import tempfile
 from collections.abc import Sequence
@@ -167,7 +168,10 @@ class Machine:
         if self._qemu is not None:
             process.stop(self._qemu)
         if self._console is not None:
-            self._console.close(force=True)
+            # Not close() alone: it waits for a tenth of a second, which is not enough on a busy machine.
+            self._console.kill(signal.SIGKILL)
+            self._console.wait()
+            self._console.close()
         self._monitor = self._qemu = self._console = None
 
     def close(self) -> None:
