@@ -82,7 +82,7 @@ class Gateway:
             return (0 if self.running and self.running.poll() is None else 3), ""
         if verb == "restart":
             self.stop()
-            _, *words = self.line("ExecStart")
+            _, _, *words = self.line("ExecStart")  # ztgate-root-key and unbound
             self.running = self.host.start("unbound", self.program, *words)
             retry(self.ready, 20, "the resolver")
         else:
