@@ -5,7 +5,8 @@
 The tiers are unit, image, netns and qemu.
 
 Without a tier: all of them. Images are built once where a tier wants them, while `unit` runs without them;
-then the tiers, and the files of `netns` and `qemu`, run side by side, one for each processor.
+then the tiers, and the files of `netns` and `qemu`, run side by side, one more than there are
+processors.
 Tests that are marked `soak` take long and seldom find anything: they run with --soak, and nothing else does
 then. With --scenarios only those do that keep a record (lab/scenario.py), for so many seconds in all.
 """

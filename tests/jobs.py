@@ -15,9 +15,9 @@ from tests.conftest import ROOT
 REPORTS = ROOT / "out" / "tests"
 # These make network namespaces, so they run where nothing of the host's can be touched.
 SANDBOXED = {"netns", "qemu"}
-# Emulated machines keep a core busy each: with another lane everything takes longer. A lane of theirs needs
-# some 3 GiB.
-LANES = max(1, min(os.cpu_count() or 1, 4))
+# One more than there are cores: machines and namespaces wait for something for a fifth of their time. A lane
+# with an emulated machine needs some 3 GiB.
+LANES = min((os.cpu_count() or 1) + 1, 4)
 NOTHING_CHOSEN = 5  # pytest's exit status when a marker or -k leaves no test
 
 
