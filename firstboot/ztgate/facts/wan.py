@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_interface
 from typing import Any
 
 from ..errors import WaitingError, reading
+from ..formats import INTERFACE
 
 GLOBAL = IPv6Network("2000::/3")
-# The kernel takes more; what it names, and who is careful, keeps to these. It goes into rules and settings.
-NAME = re.compile(r"[A-Za-z0-9_.@-]{1,15}")
 Run = Callable[[Sequence[str]], str]
 # Addresses, and IPv4's routes.
 LOOK4 = (("ip", "-j", "addr", "show"), ("ip", "-j", "-4", "route", "show"))
@@ -103,7 +101,7 @@ def default_interface(routes: Rows) -> str:
     # A route of several next hops names the interface there.
     hops = best.get("nexthops") or [best]
     name = str(hops[0].get("dev", ""))
-    if name and not NAME.fullmatch(name):
+    if name and not INTERFACE.fullmatch(name):  # the kernel allows more; it goes into rules and settings
         raise ValueError("an interface's name")
     return name
 
