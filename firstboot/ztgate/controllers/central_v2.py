@@ -133,12 +133,11 @@ class CentralV2:
         config = _inside(data, "config")
         if not config.keys() >= LISTS:  # written whole: taken for empty, what is there would be lost
             raise ZtgateError("new Central answered something that is no network", "is controller.url right?")
-        others = {ours: config[theirs] for ours, theirs in NAMES.items() if theirs in config}
         for pools in POOLS.values():
-            rows = {"routes": config["routes"], "ipAssignmentPools": config[pools]}
-            shapes.network(self.api.host, {**others, **rows})
+            shapes.network(self.api.host, {"routes": config["routes"], "ipAssignmentPools": config[pools]})
+        others = {ours: config[theirs] for ours, theirs in NAMES.items() if theirs in config}
         implied = [{"target": config[key]} for key in SUBNETS if config.get(key)]
-        shapes.network(self.api.host, {"routes": implied})
+        shapes.network(self.api.host, {**others, "routes": implied})
         return config
 
     def _call(self, network: str, method: str, path: str, body: Any = None) -> Any:
