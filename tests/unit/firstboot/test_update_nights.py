@@ -142,6 +142,15 @@ def kernel_offered(gate: Night) -> None:
     gate.offer(linux_image_cloud_amd64="2")
 
 
+def harmful_kernel_started(gate: Night) -> None:
+    """It is installed and booted, and found out: ndppd does not stay up with it."""
+    kernel_offered(gate)
+    night.run(gate.made)
+    gate.debian.harm["linux-image-cloud-amd64"] = NDPPD
+    gate.boot("", NEW_KERNEL)
+    night.run(gate.made, only_check=True)
+
+
 def test_a_good_kernel_is_kept(gate: Night) -> None:
     kernel_offered(gate)
     night.run(gate.made)
@@ -191,11 +200,7 @@ def test_a_kernel_that_does_not_start_is_taken_back(gate: Night) -> None:
 
 
 def test_a_kernel_that_starts_and_harms_is_taken_back_from_the_old_one(gate: Night) -> None:
-    kernel_offered(gate)
-    night.run(gate.made)
-    gate.debian.harm["linux-image-cloud-amd64"] = NDPPD
-    gate.boot("", NEW_KERNEL)
-    night.run(gate.made, only_check=True)
+    harmful_kernel_started(gate)
     assert gate.debian.reboots == 2 and gate.grub == "tried"
     assert gate.debian.installed["linux-image-cloud-amd64"] == "2", "it runs"
     gate.boot(trial.FELL_BACK)
@@ -206,11 +211,7 @@ def test_a_kernel_that_starts_and_harms_is_taken_back_from_the_old_one(gate: Nig
 
 def test_a_boot_loader_that_does_not_go_back_is_asked_once(gate: Night) -> None:
     """Rather a kernel that is no good than a machine that starts anew for ever."""
-    kernel_offered(gate)
-    night.run(gate.made)
-    gate.debian.harm["linux-image-cloud-amd64"] = NDPPD
-    gate.boot("", NEW_KERNEL)
-    night.run(gate.made, only_check=True)
+    harmful_kernel_started(gate)
     gate.boot("", NEW_KERNEL)
     night.run(gate.made, only_check=True)
     assert gate.debian.reboots == 2 and book.pending(gate.paths) is None
