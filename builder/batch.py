@@ -20,10 +20,11 @@ from typing import Any
 
 import yaml
 
-from builder import copies, gateway_config
+from builder import copies, frames, gateway_config
 from builder.errors import BuildError
 from builder.files import replacing
 from builder.image import MIB
+from builder.inputs import file_digest
 
 RECEIPTS = "receipts.json"
 LIMIT = 64 * MIB  # of a batch file; a thousand entries with keys and planets are a few
@@ -61,6 +62,7 @@ class Work:
     base: copies.Base
     patterns: Mapping[int, copies.Pattern]
     checksums: bool
+    packed: frames.Packed | None = None  # for files that are .zst
 
 
 @dataclass(frozen=True)
@@ -76,17 +78,35 @@ class Receipt:
     base_sha256: str
 
 
-def configure(
-    image: Path, batch: Path, out: Path, say: Say, *, force: bool = False, checksums: bool = False
-) -> list[Receipt]:
+@dataclass(frozen=True)
+class How:
+    """What the images are to be like. suffix: of their names; .img.zst are compressed."""
+
+    suffix: str = ".img"
+    force: bool = False
+    checksums: bool = False
+
+
+def configure(image: Path, batch: Path, out: Path, say: Say, how: How) -> list[Receipt]:
     """Make the images of a batch file: nothing is written before all of it has been checked."""
     offset = _firmware_offset(image)
-    orders = _checked(read(batch), batch.parent, image, out, force)
+    orders = _checked(read(batch), batch.parent, image, out, how)
     older = _older(out / RECEIPTS)
-    _check_room(image, out, orders)
-    out.mkdir(parents=True, exist_ok=True)
     base, lengths = copies.base(image, offset), {len(order.text.encode()) for order in orders}
-    work = Work(base, {length: copies.pattern(base, length) for length in sorted(lengths)}, checksums)
+    patterns = {length: copies.pattern(base, length) for length in sorted(lengths)}
+    with tempfile.TemporaryDirectory(prefix="ztgate-") as scratch:
+        packed = None
+        if how.suffix.endswith(frames.SUFFIX):
+            say(f"{image} is compressed, once for all")
+            packed = frames.pack(base, patterns.values(), Path(scratch) / "frames")
+        _check_room(image, out, orders, packed)
+        out.mkdir(parents=True, exist_ok=True)
+        return _all_made(Work(base, patterns, how.checksums, packed), orders, older, out, say)
+
+
+def _all_made(
+    work: Work, orders: list[Order], older: dict[str, dict[str, Any]], out: Path, say: Say
+) -> list[Receipt]:
     pool, jobs = ThreadPoolExecutor(WORKERS), list[Future[Receipt]]()
     try:
         for order in orders:
@@ -221,12 +241,12 @@ def _pairs(node: yaml.MappingNode) -> dict[str, yaml.Node]:
     return {str(key.value): value for key, value in node.value}
 
 
-def _checked(entries: Iterable[Entry], directory: Path, image: Path, out: Path, force: bool) -> list[Order]:
+def _checked(entries: Iterable[Entry], directory: Path, image: Path, out: Path, how: How) -> list[Order]:
     """All that can be known about the entries before anything is written; one error has what is wrong."""
     orders, problems, seen = list[Order](), list[BuildError](), dict[str, str]()
     for entry in entries:
         try:
-            target = _target(entry, image, out, force)
+            target = _target(entry, image, out, how)
             first = seen.setdefault(entry.file.casefold(), entry.where)
             if first != entry.where:
                 raise BuildError(f"file: `{entry.file}` is taken by {first}", "each image needs its own name")
@@ -243,16 +263,18 @@ def _checked(entries: Iterable[Entry], directory: Path, image: Path, out: Path, 
     return orders
 
 
-def _target(entry: Entry, image: Path, out: Path, force: bool) -> Path:
+def _target(entry: Entry, image: Path, out: Path, how: How) -> Path:
     if not FILE.fullmatch(entry.file):
         what = "up to 60 letters, digits, dots, dashes and underscores, and no dot or dash in front"
         raise BuildError(f"file: `{entry.file}` cannot be the name of an image", f"a name has {what}")
-    if entry.file.lower().endswith(".img"):
-        raise BuildError(f"file: `{entry.file}`: .img is added to it", f"write `{entry.file[:-4]}`")
-    target = out / f"{entry.file}.img"
+    for ending in (how.suffix, ".img"):
+        if entry.file.lower().endswith(ending):
+            short = entry.file[: -len(ending)]
+            raise BuildError(f"file: `{entry.file}`: {how.suffix} is added to it", f"write `{short}`")
+    target = out / f"{entry.file}{how.suffix}"
     if target.exists() and target.samefile(image):
         raise BuildError(f"file: {target} is the image to be copied", "take another name, or --out DIR")
-    if target.exists() and not (force and target.is_file()):
+    if target.exists() and not (how.force and target.is_file()):
         raise BuildError(
             f"file: {target} exists already", "--force makes it again; --out DIR puts it elsewhere"
         )
@@ -273,19 +295,20 @@ def _firmware_offset(image: Path) -> int:
     return offset
 
 
-def _check_room(image: Path, out: Path, orders: list[Order]) -> None:
+def _check_room(image: Path, out: Path, orders: list[Order], packed: frames.Packed | None) -> None:
     """Room for all of them, if they do not share their blocks with the image."""
     directory = next(p for p in (out.absolute(), *out.absolute().parents) if p.exists())
     if not os.access(directory, os.W_OK):
         raise BuildError(f"{directory}: no permission to write there", "--out names another directory")
     replaced = sum(order.target.exists() for order in orders)  # each stays until its successor is whole
-    needed = image.stat().st_blocks * 512 * (len(orders) - replaced + min(replaced, WORKERS))
+    each = packed.size if packed else image.stat().st_blocks * 512
+    needed = each * (len(orders) - replaced + min(replaced, WORKERS))
     free = shutil.disk_usage(directory).free
-    if free < needed and not _can_reflink(image, directory):
+    if free < needed and (packed or not _can_reflink(image, directory)):
         room = f"{free // MIB} MiB are free, {len(orders)} images need {needed // MIB} MiB"
         raise BuildError(
             f"{directory}: no room: {room}",
-            "make room, or name another directory with --out: on XFS or Btrfs they share what is the same",
+            "make room, or name another directory with --out: on XFS or Btrfs raw images share blocks",
         )
 
 
@@ -299,13 +322,22 @@ def _make(work: Work, order: Order) -> Receipt:
     content = order.text.encode()
     try:
         with replacing(order.target, 0o600) as unfinished:
-            copies.make(work.base, work.patterns[len(content)], content, unfinished)
-            sha256 = copies.sha256(work.base, unfinished) if work.checksums else ""
+            sha256 = _filled(work, content, unfinished)
             size = unfinished.stat().st_size
     except BuildError as e:
         raise BuildError(f"{order.where}: {e.message}", e.hint) from None
     now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
     return Receipt(order.target.name, sha256, size, order.network, order.gateway, now, work.base.sha256)
+
+
+def _filled(work: Work, content: bytes, target: Path) -> str:
+    """Its sha256, or "" if nobody asked for it."""
+    pattern = work.patterns[len(content)]
+    if work.packed:
+        frames.make(work.packed, pattern, content, target)
+        return file_digest(target) if work.checksums else ""
+    copies.make(work.base, pattern, content, target)
+    return copies.sha256(work.base, target) if work.checksums else ""
 
 
 def _older(path: Path) -> dict[str, dict[str, Any]]:

@@ -48,7 +48,7 @@ def put(tmp_path: Path, text: str | bytes, name: str = "gateways.csv") -> Path:
 
 
 def make(image: Path, file: Path, *, force: bool = False) -> list[batch.Receipt]:
-    return batch.configure(image, file, file.parent / "new/out", lambda _: None, force=force)
+    return batch.configure(image, file, file.parent / "new/out", lambda _: None, batch.How(force=force))
 
 
 def fails(image: Path, file: Path, *, force: bool = False) -> BuildError:
@@ -65,7 +65,7 @@ def test_images_with_receipts(image: Path, tmp_path: Path) -> None:
     base = image.read_bytes()
     said = list[str]()
     out = tmp_path / "out"
-    receipts = batch.configure(image, put(tmp_path, CSV), out, said.append, checksums=True)
+    receipts = batch.configure(image, put(tmp_path, CSV), out, said.append, batch.How(checksums=True))
     assert sorted(p.name for p in out.iterdir()) == ["berlin.img", "paris.img", "receipts.json"]
     for path in out.iterdir():
         assert path.stat().st_mode & 0o777 == 0o600
@@ -252,7 +252,7 @@ def test_what_exists_is_replaced_only_by_force(image: Path, tmp_path: Path) -> N
 def test_the_image_itself_is_never_the_target(image: Path, tmp_path: Path) -> None:
     file = put(tmp_path, f"{HEAD}base,{NETWORK}\n")
     with pytest.raises(BuildError, match="is the image to be copied"):
-        batch.configure(image, file, tmp_path, print, force=True)
+        batch.configure(image, file, tmp_path, print, batch.How(force=True))
 
 
 def test_a_configured_image_is_no_source(image: Path, tmp_path: Path) -> None:
@@ -295,7 +295,7 @@ def test_what_ends_early_leaves_whole_images_with_receipts(
             put(tmp_path, f"{HEAD}berlin,{NETWORK}\nparis,{NETWORK}\n{rows}"),
             tmp_path / "new/out",
             lambda _: None,
-            checksums=True,
+            batch.How(checksums=True),
         )
     out = tmp_path / "new/out"
     receipts = {r["file"]: r["sha256"] for r in json.loads((out / "receipts.json").read_text())}
@@ -327,8 +327,8 @@ def test_an_image_that_changes_meanwhile(
     [
         ([], 2, "configure: one of the arguments --config --batch is required"),
         (["--config", "a.yaml", "--batch", "b.csv"], 2, "not allowed with argument"),
-        (["--config", "a.yaml", "--out", "x"], 1, "--out, --force, --checksums go with --batch"),
-        (["--config", "a.yaml", "--force"], 1, "--out, --force, --checksums go with --batch"),
+        (["--config", "a.yaml", "--out", "x"], 1, "--out, --format, --force, --checksums go with --batch"),
+        (["--config", "a.yaml", "--force"], 1, "--out, --format, --force, --checksums go with --batch"),
     ],
 )
 def test_one_of_two(words: list[str], status: int, message: str, capsys: pytest.CaptureFixture[str]) -> None:
