@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 from . import formats, validate, yamltext
 from .secret import Secret
+from .surely_valid import surely_valid
 
 # New Central's address; the default in the schema is legacy Central's.
 CENTRAL_V2 = "https://central.zerotier.com"
@@ -171,16 +172,12 @@ def is_token(text: str) -> bool:
     return re.search(pattern, text) is not None
 
 
-def load(text: str, name: str, *, validated: bool = False) -> Config:
-    """Read and check a gateway.yaml; name stands for it in errors.
-
-    validated=True skips the schema for a text that has passed before: its validator takes seconds to import
-    on a slow machine.
-    """
+def load(text: str, name: str) -> Config:
+    """Read and check a gateway.yaml; name stands for it in errors."""
     document = yamltext.parse(text, name, schema())
     validate.raise_if_any(document.slips, name)
-    if not validated:
-        _placeholders(document)
+    _placeholders(document)
+    if document.problems or not surely_valid(document.value, schema()):
         validate.check(document, schema(), name)
     data = _with_defaults(document.value, schema())
     validate.raise_if_any(_contradictions(data, document), name)

@@ -1,8 +1,7 @@
-"""Finding the configuration, and knowing whether its text has passed validation before."""
+"""Finding the configuration."""
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -31,7 +30,7 @@ def find(paths: Paths) -> Found:
         text = textfile.decode(content, str(path)) if content is not None else ""
         # An empty file is what somebody who changed their mind leaves behind.
         if content is not None and text.strip():
-            return Found(_load(content, text, path, paths), path)
+            return Found(config.load(text, str(path)), path)
     if others := {path.name: typed for path in misnamed(paths) if (typed := _edited(path))}:
         raise WaitingError(
             f"no {NAME}, but {' and '.join(others)}: rename it to {NAME}", _how_to_rename(others)
@@ -60,16 +59,6 @@ def _how_to_rename(others: dict[str, bytes]) -> str:
     if any(name.lower().endswith(".txt") for name in others):
         return "Windows hides the end of the name: in its Explorer, View > Show > File name extensions"
     return ""
-
-
-def _load(content: bytes, text: str, path: Path, paths: Paths) -> Config:
-    mark = paths.run_dir / "validated"
-    digest = hashlib.sha256(content).hexdigest()
-    validated = store.read_text(mark) == digest
-    loaded = config.load(text, str(path), validated=validated)
-    if not validated:
-        store.write(mark, digest.encode())
-    return loaded
 
 
 def with_token(found: Found, token: Secret | None) -> Found:
