@@ -102,7 +102,7 @@ class Paths:
 
     @property
     def page_dir(self) -> Path:
-        """What the page's server may see; see observe/ and steps/serve_page.py."""
+        """What the page's server may see; see observe/."""
         return self.run_dir / "page"
 
     @property

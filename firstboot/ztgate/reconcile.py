@@ -144,7 +144,7 @@ def _answer(machine: Machine, wan: Wan, network: Network, ipv6: Choice, node: st
 
 def _beside(machine: Machine, config: Config, network: Network, node: str, current: State) -> None:
     """What is no part of the way out: the page, and updates at night."""
-    serve_page.run(machine, config, network, node, current.address)
+    serve_page.run(machine, config, network, node)
     schedule_updates.run(machine, config.updates)
 
 

@@ -21,6 +21,7 @@ from hypothesis import strategies as st
 from ztgate import service
 from ztgate.controllers import open as opening
 from ztgate.http import Api
+from ztgate.observe import hand_out
 from ztgate.wait import deadline
 
 from lab.scenario import Scenario
@@ -88,13 +89,14 @@ class Gateway:
         return status, self.output(output) if argv[0] in ("ip", "networkctl") else output
 
     def run(self) -> fuzzing.Outcome:
-        """One round of `ztgate apply`; the outcome has what it left."""
+        """One round of `ztgate apply`, and a look at the page; the outcome has what they left."""
         journal = Journal()
         logging.getLogger("ztgate").addHandler(journal)
         try:
             with pytest.MonkeyPatch.context() as patch, deadline(LIMIT):
                 patch.setattr(opening, "Api", self._api)
                 service.apply(self.made, once=True)
+                hand_out.write(self.made)
         finally:
             logging.getLogger("ztgate").removeHandler(journal)
         assert not journal.found, journal.found[0]

@@ -12,7 +12,7 @@ from ..doctor import chain
 from ..machine import Machine
 from ..page import facts as page
 from ..page.facts import Examination, Facts, Verdict
-from . import gather
+from . import gather, hand_out
 
 FIRST, PAUSE = 1.0, 10.0  # seconds from one look to the next
 BETWEEN = 60.0  # seconds from one end of the doctor's examination to its next beginning
@@ -35,9 +35,10 @@ def run(machine: Machine, now: Callable[[], float] = time.time) -> None:
 
 
 def look(machine: Machine, before: Facts | None, now: float) -> Facts:
-    """Write down the facts; with those of an earlier look there are rates."""
+    """Write down the facts, and what is handed out; with the facts of an earlier look there are rates."""
     seen = with_rates(gather.facts(machine, now), before)
     store.write(machine.paths.page_dir / page.FACTS, page.dump(seen))
+    hand_out.write(machine)
     store.write(machine.paths.page_dir / page.ZEROTIER, gather.zerotier_metrics(machine).encode())
     return seen
 

@@ -5,14 +5,12 @@ systemd listens and starts the server when somebody comes, so nothing of it runs
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
-from pathlib import Path
 
 from .. import derive, store
-from ..actions import Action, Command, Remove, WriteFile, write_if_changed
+from ..actions import Action, Command, Remove, write_if_changed
 from ..config import Config
 from ..machine import Machine
 from ..paths import Paths
@@ -20,9 +18,6 @@ from ..zerotier import Network
 
 SOCKET, SERVICE = "ztgate-page.socket", "ztgate-page.service"
 PORT = 80
-REVISION = "revision"  # of the files that are handed out, in the page's folder
-# What ZeroTier's apps for phones scan, and what its website makes of a network's id.
-JOIN = "https://joinzt.com/addnetwork?nwid={network}&v=1"
 _DROP_IN = """\
 # Written by ztgate. Made for {zt} as interface number {index}: a new one needs a new start.
 [Socket]
@@ -33,11 +28,10 @@ BindToDevice={zt}
 
 @dataclass(frozen=True)
 class Now:
-    """What there is: the drop-in's text, whether the socket listens, and what the kit was made of."""
+    """What there is: the drop-in's text, and whether the socket listens."""
 
     drop_in: str
     active: bool
-    revision: str
 
 
 def drop_in(zt: str, index: str, addresses: Sequence[IPv4Address | IPv6Address]) -> str:
@@ -48,19 +42,14 @@ def drop_in(zt: str, index: str, addresses: Sequence[IPv4Address | IPv6Address])
     return _DROP_IN.format(zt=zt, index=index, listen="\n".join(listen))
 
 
-def plan(wanted: str, handed: dict[str, bytes], now: Now, paths: Paths) -> list[Action]:
-    """Files first, so that they are there when the socket is; one that listens elsewhere is moved."""
-    actions: list[Action] = [
-        WriteFile(paths.page_dir / name, content, "what the page hands out")
-        for name, content in handed.items()
-    ]
+def plan(wanted: str, now: Now, paths: Paths) -> list[Action]:
+    """A socket that listens elsewhere is moved."""
+    actions: list[Action] = []
     moved = wanted != now.drop_in
     if moved:
-        actions += [
-            *write_if_changed(
-                paths.page_socket, wanted.encode(), now.drop_in.encode(), "where the page is served"
-            ),
-        ]
+        actions += write_if_changed(
+            paths.page_socket, wanted.encode(), now.drop_in.encode(), "where the page is served"
+        )
     if moved and now.drop_in:
         # At first systemd has not read this unit, and a reload takes a small machine a second.
         actions.append(Command(("systemctl", "daemon-reload"), "where the page is served"))
@@ -84,8 +73,8 @@ def plan_stop(now: Now, paths: Paths) -> list[Action]:
     ]
 
 
-def run(machine: Machine, config: Config, network: Network, node: str, address: str) -> None:
-    """Bring the socket and the files in line; address: the one that members are told."""
+def run(machine: Machine, config: Config, network: Network, node: str) -> None:
+    """Bring the socket in line."""
     now = _read(machine)
     if not config.page:
         machine.do(plan_stop(now, machine.paths))
@@ -95,9 +84,7 @@ def run(machine: Machine, config: Config, network: Network, node: str, address: 
     addresses += [address.ip for address in network.addresses6 if address.ip == own]
     index = (store.read_text(machine.paths.interfaces / network.interface / "ifindex") or "?").strip()
     wanted = drop_in(network.interface, index, addresses)
-    url = f"http://{address}/"
-    handed = files(config, url) if now.revision != _revision(config, url) else {}
-    machine.do(plan(wanted, handed, now, machine.paths))
+    machine.do(plan(wanted, now, machine.paths))
 
 
 def stop(machine: Machine) -> None:
@@ -108,29 +95,4 @@ def stop(machine: Machine) -> None:
 def _read(machine: Machine) -> Now:
     text = store.read_text(machine.paths.page_socket) or ""
     active = bool(text) and machine.probe(("systemctl", "is-active", "--quiet", SOCKET))[0] == 0
-    return Now(text, active, store.read_text(machine.paths.page_dir / REVISION) or "")
-
-
-def _revision(config: Config, url: str) -> str:
-    """Stands for all that the files are made of: comparing it takes no rendering."""
-    package = Path(__file__).parent.parent / "kit"
-    sources = b"".join(
-        path.read_bytes() for path in sorted(package.rglob("*")) if path.is_file() and path.suffix != ".pyc"
-    )
-    values = f"{config.network} {config.gateway.name} {config.members} {url}".encode()
-    return hashlib.sha256(values + sources).hexdigest()[:12]
-
-
-def files(config: Config, url: str) -> dict[str, bytes]:
-    """What the page hands out, by its place in the page's folder, and at last what all of it was made of."""
-    import segno  # slow to import, and seldom needed
-
-    from .. import kit
-
-    values = kit.kit(config, url)
-    code = segno.make(JOIN.format(network=config.network), error="m")
-    return {
-        **{f"kit/{name}": kit.render(name, values).encode() for name in kit.FILES},
-        "qr.svg": code.svg_inline(scale=4, border=2, omitsize=True).encode(),
-        REVISION: _revision(config, url).encode(),
-    }
+    return Now(text, active)

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ztgate import alive, derive, service, zerotier
+from ztgate import alive, derive, kit, service, zerotier
 from ztgate.doctor import chain
 from ztgate.members import sights
-from ztgate.observe import gather, loop, members
+from ztgate.observe import gather, hand_out, loop, members
 from ztgate.observe.members import Use
 from ztgate.page import facts
 from ztgate.page.facts import Facts, Member
@@ -207,3 +207,26 @@ def test_systemd_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
         assert listening.recv(100) == b"READY=1"
     monkeypatch.delenv("NOTIFY_SOCKET")
     alive.tell_systemd("READY=1")
+
+
+def test_who_looks_is_handed_everything_and_it_is_made_once(
+    tmp_path: Path, controller: FakeController, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = machine(tmp_path, controller, GOOD)
+    hand_out.write(made)
+    assert not made.paths.page_dir.exists(), "it has no address yet"
+    reconcile(made, found(made))
+    hand_out.write(made)
+    folder = made.paths.page_dir
+    assert {path.name for path in (folder / facts.KIT).iterdir()} == set(kit.FILES)
+    assert "http://10.66.0.1/" in (folder / facts.KIT / "phones.txt").read_text()
+    assert (folder / facts.QR).read_text().startswith("<svg")
+    with monkeypatch.context() as nothing:
+        nothing.setattr(hand_out, "files", lambda *_: pytest.fail("nothing has changed"))
+        hand_out.write(made)
+    made.paths.fat_config.write_text(
+        made.paths.fat_config.read_text() + "members: {check-ipv4: http://a.example/}\n"
+    )
+    before = (folder / facts.KIT / "join.sh").read_text()
+    hand_out.write(made)
+    assert (folder / facts.KIT / "join.sh").read_text() != before

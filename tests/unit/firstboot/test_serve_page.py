@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ztgate import kit
 from ztgate.paths import Paths
 from ztgate.reconcile import reconcile
 from ztgate.steps import serve_page
@@ -20,22 +19,18 @@ WRITE = f"write {PATHS.page_socket}"
 RELOAD, START = "systemctl daemon-reload", f"systemctl --no-block start {SOCKET}"
 STOP = f"systemctl stop {SOCKET} {SERVICE}"
 
-PLANS: dict[str, tuple[Now, str, dict[str, bytes], list[str]]] = {
-    "first of all": (Now("", False, ""), NEW, {}, [WRITE, START]),
-    "as it should be": (Now(NEW, True, "r"), NEW, {}, []),
-    "it stopped": (Now(NEW, False, "r"), NEW, {}, [START]),
-    "it listens elsewhere": (Now(OLD, True, "r"), NEW, {}, [WRITE, RELOAD, STOP, START]),
-    "another kit": (
-        Now(NEW, True, "r"), NEW, {"kit/join.sh": b"x", "revision": b"s"},
-        [f"write {PATHS.page_dir}/kit/join.sh", f"write {PATHS.page_dir}/revision"],
-    ),
-}  # fmt: skip
+PLANS: dict[str, tuple[Now, str, list[str]]] = {
+    "first of all": (Now("", False), NEW, [WRITE, START]),
+    "as it should be": (Now(NEW, True), NEW, []),
+    "it stopped": (Now(NEW, False), NEW, [START]),
+    "it listens elsewhere": (Now(OLD, True), NEW, [WRITE, RELOAD, STOP, START]),
+}
 
 
 @pytest.mark.parametrize("name", PLANS)
 def test_plan(name: str) -> None:
-    now, wanted, handed, expected = PLANS[name]
-    assert [str(action) for action in serve_page.plan(wanted, handed, now, PATHS)] == expected
+    now, wanted, expected = PLANS[name]
+    assert [str(action) for action in serve_page.plan(wanted, now, PATHS)] == expected
 
 
 def test_it_listens_on_the_gateways_own_addresses_and_interface_only() -> None:
@@ -56,13 +51,11 @@ def go(tmp_path: Path, controller: FakeController, text: str = GOOD) -> Any:
     return made
 
 
-def test_a_run_hands_out_everything_and_a_second_nothing(tmp_path: Path, controller: FakeController) -> None:
+def test_a_run_serves_it_and_a_second_does_nothing(tmp_path: Path, controller: FakeController) -> None:
     made = go(tmp_path, controller)
     socket = made.paths.page_socket.read_text()
     assert "ListenStream=10.66.0.1:80" in socket and f"ListenStream=[{OWN6}]:80" in socket
     assert "2600:" not in socket, "not on the address that the internet could route here"
-    assert {path.name for path in (made.paths.page_dir / "kit").iterdir()} == set(kit.FILES)
-    assert (made.paths.page_dir / "qr.svg").read_text().startswith("<svg")
     assert 'iifname "ztshpwbcen" tcp dport 80 accept' in tools(made).loaded
     made.performed.clear()
     reconcile(made, found(made))

@@ -7,9 +7,9 @@ from typing import Any
 
 from ztgate import config
 from ztgate.doctor import chain
+from ztgate.observe import hand_out
 from ztgate.page import facts
 from ztgate.page.facts import Examination, Facts, Member, Verdict
-from ztgate.steps import serve_page
 
 NOW = 1_790_000_000.0
 NETWORK, NODE = "8056c2e21c000001", "116be780b4"
@@ -107,7 +107,7 @@ def write(folder: Path, scene: str, at: float = NOW) -> None:
     (folder / facts.FACTS).write_bytes(facts.dump(known))
     (folder / facts.DOCTOR).write_bytes(facts.dump(doctor))
     loaded = config.load(f"network: {NETWORK}\ngateway: {{name: home-gateway}}\n", "test")
-    for name, content in serve_page.files(loaded, PAGE).items():
+    for name, content in hand_out.files(loaded, PAGE).items():
         (folder / name).write_bytes(content)
 
 
