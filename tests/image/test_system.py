@@ -94,12 +94,12 @@ def test_what_must_be_there(root: Root, path: str, kind: str, mode: int) -> None
         ("multi-user.target", "zerotier-one.service"),
         ("multi-user.target", "systemd-networkd.service"),
         ("multi-user.target", "ztgate.service"),
-        ("multi-user.target", "ztgate-grow.service"),
-        ("multi-user.target", "ztgate-watch.service"),
         ("multi-user.target", "ztgate-update-check.service"),
         ("paths.target", "ztgate-watch.path"),
+        ("paths.target", "ztgate-late.path"),
         ("sockets.target", "ssh.socket"),
         ("timers.target", "ztgate.timer"),
+        ("timers.target", "ztgate-late.timer"),
         ("sysinit.target", "systemd-resolved.service"),
         ("sysinit.target", "systemd-timesyncd.service"),
         ("sysinit.target", "nftables.service"),
@@ -108,6 +108,15 @@ def test_what_must_be_there(root: Root, path: str, kind: str, mode: int) -> None
 def test_units_that_are_enabled(root: Root, target: str, unit: str) -> None:
     assert unit in root.names(f"{SYSTEM}/{target}.wants")
     assert root.stat(f"/usr/lib/systemd/system/{unit}"), f"{unit} does not exist"
+
+
+def test_what_can_wait_is_started_by_ztgate_late_alone(root: Root) -> None:
+    late = root.text("/usr/lib/systemd/system/ztgate-late.target")
+    wanted = next(line for line in late.splitlines() if line.startswith("Wants="))
+    for unit in wanted.removeprefix("Wants=").split():
+        assert root.stat(f"/usr/lib/systemd/system/{unit}"), f"{unit} does not exist"
+        for directory in (SYSTEM, "/usr/lib/systemd/system"):
+            assert unit not in root.names(f"{directory}/multi-user.target.wants")
 
 
 def test_links_to_units_lead_somewhere(root: Root) -> None:
