@@ -11,7 +11,7 @@ from typing import Any
 from lab.bench.room import Measured
 from lab.errors import LabError
 
-FORMAT = 1
+FORMAT = 2
 REFERENCE, OURS = "mmdebstrap", "ztgate"
 
 
@@ -36,10 +36,22 @@ class Entry:
 
 @dataclass(frozen=True)
 class Devices:
-    """Personal copies of one image, by `configure --batch`."""
+    """Personal copies of one image in a format: what a batch of one took, and one of so many more."""
 
+    format: str
     count: int
-    took: Measured
+    one: Measured
+    more: Measured
+
+    @property
+    def error(self) -> str:
+        """Why there is no figure."""
+        return self.one.error or self.more.error
+
+    def each(self, what: str) -> float:
+        """Seconds that one more device takes."""
+        more, one = getattr(self.more, what), getattr(self.one, what)
+        return float(more - one) / self.count
 
 
 @dataclass(frozen=True)
@@ -66,7 +78,7 @@ class Report:
     mirror_date: str
     runs: int
     entries: list[Entry]
-    devices: Devices | None = None
+    devices: list[Devices] = field(default_factory=list)
     sizes: list[Size] = field(default_factory=list)
     boot: dict[str, Any] | None = None
 
@@ -93,14 +105,17 @@ def read(path: Path) -> Report:
         if said.pop("format") != FORMAT:
             raise ValueError
         said["entries"] = [_entry(one) for one in said["entries"]]
-        if said["devices"]:
-            said["devices"] = Devices(said["devices"]["count"], Measured(**said["devices"]["took"]))
+        said["devices"] = [_copies(one) for one in said["devices"]]
         said["sizes"] = [Size(**one) for one in said["sizes"]]
         return Report(**said)
     except OSError as e:
         raise LabError(f"{path}: {e.strerror}", "make bench") from None
     except (ValueError, TypeError, KeyError):
         raise LabError(f"{path} is no report of this version's", "make bench") from None
+
+
+def _copies(said: dict[str, Any]) -> Devices:
+    return Devices(**said | {key: Measured(**said[key]) for key in ("one", "more")})
 
 
 def _entry(said: dict[str, Any]) -> Entry:

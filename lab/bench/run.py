@@ -39,6 +39,8 @@ TOOLS: dict[str, Callable[[Task], Recipe]] = {
 }
 SIZED = ("vps-amd64", "rpi-arm64")  # of these the sizes are shown, if they are built
 
+FORMATS = ("raw", "raw.zst")  # that devices are made in
+
 Say = Callable[[str], None]
 
 
@@ -112,7 +114,7 @@ def measure(task: Task, options: argparse.Namespace, say: Say) -> Report:
         date,
         options.runs,
         entries,
-        _devices(own, built, options.devices, say) if built.exists() else None,
+        [_devices(own, built, each, options.devices, say) for each in FORMATS if built.exists()],
         _sizes(own, built, say) if built.exists() else [],
         boot,
     )
@@ -158,15 +160,17 @@ def _revision(root: Path) -> str:
     return process.run(words).strip() if process.succeeds(words) else "unknown"
 
 
-def _devices(own: Room, built: Path, count: int, say: Say) -> Devices:
-    """Copies for as many gateways as the disk has room for, which are thrown away."""
-    rows = "".join(f"gateway-{i:04},8056c2e21c000001,bench\n" for i in range(count))
-    own.write({"gateways.csv": f"file,network,controller.token\n{rows}"})
-    python = f"'{sys.executable}' source/build.py"
-    took = own.measured(f"{python} configure {built.name} --batch gateways.csv --out copies")
-    shutil.rmtree(own.path / "copies", ignore_errors=True)
-    say(f"configure --batch, {count} copies: {took.error or f'{took.wall:.1f} s'}")
-    return Devices(count, took)
+def _devices(own: Room, built: Path, format_: str, count: int, say: Say) -> Devices:
+    """Copies for one gateway and for so many more, which are thrown away."""
+    took = []
+    for number in (1, 1 + count):
+        rows = "".join(f"gateway-{i:04},8056c2e21c000001,bench\n" for i in range(number))
+        own.write({"gateways.csv": f"file,network,controller.token\n{rows}"})
+        words = f"configure {built.name} --batch gateways.csv --format {format_} --out copies"
+        took.append(own.measured(f"'{sys.executable}' source/build.py {words}"))
+        shutil.rmtree(own.path / "copies", ignore_errors=True)
+        say(f"configure --batch, {number} as {format_}: {took[-1].error or f'{took[-1].wall:.1f} s'}")
+    return Devices(format_, count, *took)
 
 
 def _sizes(own: Room, built: Path, say: Say) -> list[Size]:

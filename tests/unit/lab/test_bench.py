@@ -105,10 +105,10 @@ def test_medians_and_ratios() -> None:
 
 def test_a_report_is_read_as_it_was_written(tmp_path: Path) -> None:
     path = tmp_path / "report.json"
-    full = made(devices=Devices(10, took(1.0)), sizes=[Size("vps", 1 << 30, 10**8)])
+    full = made(devices=[Devices("raw.zst", 10, took(1.0), took(2.0, 9.8))], sizes=[Size("vps", 1 << 30, 10**8)])
     path.write_text(full.text())
     assert report.read(path) == full
-    path.write_text(full.text().replace('"format": 1', '"format": 0'))
+    path.write_text(full.text().replace('"format": 2', '"format": 0'))
     with pytest.raises(LabError, match="no report of this version's"):
         report.read(path)
     with pytest.raises(LabError, match="No such file"):
@@ -119,17 +119,22 @@ def test_the_page_and_the_table_have_it_all() -> None:
     boot = {
         "image": "vps",
         "phases": [{"name": "kernel", "instructions": 1234567}],
-        "total": 1234567,
+        "total": 13_000_000_000,
+        "later": {"phases": [{"name": "kernel", "instructions": 7654321}], "total": 12_000_000_000},
         "idle_memory_mb": 79.5,
     }
-    full = made(devices=Devices(10, took(1.0)), sizes=[Size("vps", 1 << 30, 10**8)], boot=boot)
+    full = made(
+        devices=[Devices("raw.zst", 10, took(1.0), took(2.0, 9.8))], sizes=[Size("vps", 1 << 30, 10**8)], boot=boot
+    )
     shown, table = page.document(full), page.table(full)
     for text in (
         "55.0 (1.25)",
         "failed",
         "| vps | 1024 MiB | 100.0 MB |",
-        "900 ms each",
-        "1,234,567",
+        "| raw.zst | 9.0 | 80 | 100 |",
+        "| kernel | 1,234,567 | 7,654,321 |",
+        "| instructions of a first boot, of what it took before | 0.67 | 0.66 | reached |",
+        "| instructions of a later boot, of what it took before | 0.67 | 0.77 | missed |",
         "79.5 MB",
     ):
         assert text in shown, text
@@ -138,7 +143,7 @@ def test_the_page_and_the_table_have_it_all() -> None:
         "55.0 (1.25)",
         "debos, cold: exit status 1: no | root",
         "1024 MiB",
-        "900 ms each",
+        "raw.zst  9.0  80  100",
         "1,234,567",
     ):
         assert text in table, text
