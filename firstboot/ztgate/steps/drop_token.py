@@ -90,11 +90,13 @@ def run(machine: Machine, settings: config.Controller) -> str:
 def _trim(machine: Machine) -> None:
     """cloud-init wrote its copies anew at each stage: the older ones lie in free blocks, which are given up.
 
-    A disk that knows no discard keeps them; nothing can be done about that from here.
+    A disk that knows no discard keeps them; nothing can be done about that from here. Nobody waits for one that
+    does: it may take seconds.
     """
     if not machine.dry_run:
         machine.probe(("sync",))
-        machine.probe(("systemctl", "start", "fstrim.service"))  # this service may not do it itself
+        # This service may not do it itself.
+        machine.probe(("systemctl", "--no-block", "start", "fstrim.service"))
 
 
 def _let_cloud_init_finish(machine: Machine) -> None:

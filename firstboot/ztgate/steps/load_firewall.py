@@ -16,14 +16,13 @@ LOOK = ("nft", "-s", "-t", "list", "table", "inet", "ztgate")
 
 
 def plan(text: str, paths: Paths) -> list[Action]:
-    """Check, save for the next boot, load: in this order, so that a bad text changes nothing.
+    """Load, then save for the next boot: the kernel takes a text whole or not at all, so a bad one changes nothing.
 
     On a disk that takes nothing any more the rules of now count more than those of the next boot.
     """
     return [
-        Command(("nft", "-c", "-f", "-"), "check the firewall", stdin=text),
-        WriteFile(paths.nftables, text.encode(), "firewall for the next boot", 0o600, vital=False),
         Command(("nft", "-f", "-"), "load the firewall", stdin=text),
+        WriteFile(paths.nftables, text.encode(), "firewall for the next boot", 0o600, vital=False),
     ]
 
 
