@@ -97,25 +97,25 @@ def backports(suite: str, packages: Sequence[str]) -> list[str]:
     ]
 
 
-def locked(repository: Path) -> list[str]:
-    """Options: every package comes from that tar (Pool.repository); /etc/apt is afterwards as if it had not.
+def locked(repository: Path, until: str = "customize") -> list[str]:
+    """Options: every package comes from that directory (Pool.repository); /etc/apt is then as if it had not.
 
-    mmdebstrap names its keyring in the sources on some machines, and the image has the keys anyway.
+    mmdebstrap names its keyring in the sources on some machines, and the image has the keys anyway. A namespace
+    of our own takes its mounts with it; where there is none, nothing is mounted that a killed build would leave.
     """
-    aside = '"$1/.sources" "$1/.packages"'
-    place = """deb [trusted=yes] copy:$(printf %s "$1/.packages" | sed 's/%/%25/g; s/ /%20/g') ./"""
-    hide = (
-        f'mkdir {aside} && mv {LISTS}.d {LISTS} "$1/.sources" && mkdir {LISTS}.d && echo "{place}" > {LISTS}'
-    )
+    aside, at = '"$1/.sources"', '"$1/.packages"'
+    place = """deb [trusted=yes] file:$(printf %s "$1/.packages" | sed 's/%/%25/g; s/ /%20/g') ./"""
+    hide = f'mkdir {aside} && mv {LISTS}.d {LISTS} {aside} && mkdir {LISTS}.d && echo "{place}" > {LISTS}'
+    source = shlex.quote(str(repository))
+    bring = f"mkdir {at} && mount --bind {source} {at}"
+    take_away = f"umount {at} && rmdir {at}"
+    if namespace.why_not():
+        bring, take_away = f"cp -r {source} {at}", f"rm -r {at}"
     show = (
-        f'rm -r {LISTS} {LISTS}.d && mv "$1"/.sources/* "$1/etc/apt" && rm -r {aside} && '
+        f'rm -r {LISTS} {LISTS}.d && mv "$1"/.sources/* "$1/etc/apt" && rmdir {aside} && {take_away} && '
         f"find \"$1\"/etc/apt/sources.list* -type f -exec sed -i 's/ \\[signed-by=[^]]*\\]//' {{}} +"
     )
-    return [
-        f"--setup-hook={hide}",
-        f"--setup-hook=tar-in {shlex.quote(str(repository))} /.packages",
-        f"--customize-hook={show}",
-    ]
+    return [f"--setup-hook={hide}", f"--setup-hook={bring}", f"--{until}-hook={show}"]
 
 
 def _explained(error: CommandError) -> BuildError:

@@ -179,7 +179,7 @@ def _check_room(directory: Path, needed: int) -> None:
         raise BuildError(
             f"{existing}: no permission to write there", "--out and --cache name other directories"
         )
-    has_cache = any(directory.glob("base/*/base.tar"))
+    has_cache = any(directory.glob("base/*/root.tar"))
     if shutil.disk_usage(existing).free < (needed // 2 if has_cache else needed):
         raise _full(existing, directory, needed)
 

@@ -13,6 +13,7 @@ from builder.errors import BuildError
 from builder.files import copy_sparse
 from builder.image import MIB, Image, size_in_bytes
 from builder.inputs import Inputs, source_inputs
+from builder.layer import ROOT
 from builder.layout import Place
 from builder.stages import MEMBERS, PACKAGES, ROOT_EXT4, ROOT_TAR, Work
 from builder.tarfiles import members
@@ -31,7 +32,7 @@ class SystemStage:
     epoch: int
     laid: int  # bytes that will be laid over it, about
     name: str = "system"
-    needs: tuple[str, ...] = ("tools", "zerotier")
+    needs: tuple[str, ...] = ("tools", "own")
 
     @property
     def room(self) -> int:
@@ -56,7 +57,7 @@ class SystemStage:
         """Strip, list, and write the file system."""
         tools = Tools(work.artifacts["tools"] / "tree", self.epoch)
         tar, raw = work.out / ROOT_TAR, work.out / "raw"
-        strip(work.artifacts["zerotier"] / "rootfs.tar", tar, self.image.remove, self.epoch)
+        strip(work.artifacts["own"] / ROOT, tar, self.image.remove, self.epoch)
         members = listing.of_tar(tar)
         listing.write(members, work.out / MEMBERS)
         (work.out / PACKAGES).write_text(json.dumps(dpkg.packages(tar)))

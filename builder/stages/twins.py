@@ -83,11 +83,11 @@ class TwinsStage:
 
     def run(self, work: Work) -> None:
         """Unpack, then pick."""
-        tar, tree, packages = work.out / "tree.tar", work.out / "tree", work.out / "packages.tar"
+        tar, tree, packages = work.out / "tree.tar", work.out / "tree", work.out / "packages"
         options = ["--variant=extract", f"--include={','.join(PACKAGES)}", "--skip=output/dev"]
-        options += debian.locked(self.debs.repository(SUITE, packages))
+        options += debian.locked(self.debs.repository(SUITE, packages), until="extract")
         debian.mmdebstrap(options, suite=SUITE, target=tar, mirror="", epoch=0, line=work.line)
-        packages.unlink()
+        shutil.rmtree(packages)
         tree.mkdir()
         run(["tar", "-x", "-f", tar, "-C", tree, "--no-same-owner", "--delay-directory-restore", "./usr"])
         tar.unlink()
