@@ -16,12 +16,6 @@ from builder.stages import Work
 # Of every layer's artifact. What mmdebstrap's own hook does with a tar goes through two pipes of perl's.
 ROOT = "root.tar"
 UNPACK = "tar --extract --file {tar} --directory \"$1\" --numeric-owner --preserve-permissions --xattrs-include='*'"
-# Python's byte-code of all packages is made once, at the end: for each alone, two thirds of it were the start of
-# two interpreters. Maintainer scripts find this first; what it does not know it leaves to the real one.
-PUBLIC, LATER = "/usr/lib/python3/dist-packages", "usr/local/bin/py3compile"
-COMPILER = """#!/bin/sh
-[ $# = 2 ] && [ "$1" = -p ] || exec /usr/bin/py3compile "$@"
-"""
 SOURCES = ["layer.py", "debian.py", "userns.py", "pool.py", "opened.py"]
 
 
@@ -63,7 +57,6 @@ class Layer:
             f"--components={','.join(self.wanted.components)}",
             *debian.backports(self.wanted.suite, self.include),
             *debian.locked(self.debs.repository(self.wanted.suite, packages)),
-            *compilation(),
             *(emulation(twins) if twins else []),
         ]
         debian.mmdebstrap(
@@ -82,13 +75,6 @@ class Layer:
 def below(tar: Path) -> str:
     """mmdebstrap option: a layer is there already."""
     return f"--setup-hook={UNPACK.format(tar=shlex.quote(str(tar)))}"
-
-
-def compilation() -> list[str]:
-    """mmdebstrap options: byte-code of all that is new, which is what has none yet."""
-    script = f'printf %s {shlex.quote(COMPILER)} > "$1/{LATER}" && chmod 755 "$1/{LATER}"'
-    made = f'rm "$1/{LATER}" && if [ -d "$1{PUBLIC}" ]; then chroot "$1" py3compile {PUBLIC}; fi'
-    return [f"--essential-hook={script}", f"--customize-hook={made}"]
 
 
 def emulation(twins: Path) -> list[str]:
