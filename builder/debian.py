@@ -98,10 +98,11 @@ def backports(suite: str, packages: Sequence[str]) -> list[str]:
 
 
 def locked(repository: Path, until: str = "customize") -> list[str]:
-    """Options: every package comes from that directory (Pool.repository); /etc/apt is then as if it had not.
+    """Options: every package comes from that directory (Pool.repository).
 
-    mmdebstrap names its keyring in the sources on some machines, and the image has the keys anyway. A namespace
-    of our own takes its mounts with it; where there is none, nothing is mounted that a killed build would leave.
+    /etc/apt is afterwards as if it had not. mmdebstrap names its keyring in the sources on some machines,
+    and the image has the keys anyway. A namespace of our own takes its mounts with it; where there is none,
+    nothing is mounted, as a killed build would leave that.
     """
     aside, at = '"$1/.sources"', '"$1/.packages"'
     place = """deb [trusted=yes] file:$(printf %s "$1/.packages" | sed 's/%/%25/g; s/ /%20/g') ./"""

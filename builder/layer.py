@@ -15,7 +15,7 @@ from builder.stages import Work
 
 # Of every layer's artifact. What mmdebstrap's own hook does with a tar goes through two pipes of perl's.
 ROOT = "root.tar"
-UNPACK = "tar --extract --file {tar} --directory \"$1\" --numeric-owner --preserve-permissions --xattrs-include='*'"
+UNPACK = "tar --extract --preserve-permissions --numeric-owner --xattrs-include='*' -C \"$1\" --file {tar}"
 SOURCES = ["layer.py", "debian.py", "userns.py", "pool.py", "opened.py"]
 
 

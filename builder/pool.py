@@ -31,7 +31,7 @@ OPENED, ABOUT = ".opened", ".json"  # beside a package: its cheaper form, and wh
 
 @dataclass(frozen=True)
 class Pool:
-    """A directory of <sha256>.deb, which fills itself; beside each that was installed, a form that is cheaper."""
+    """A directory of <sha256>.deb, which fills itself; beside what was installed, a cheaper form of it."""
 
     root: Path
     # By sha256, of packages whose address is known; and where others may be, asked only if one is missing.

@@ -1,4 +1,4 @@
-"""Debian with the packages that a definition inherits: the long step, and the one that is seldom needed again."""
+"""Debian with the packages that a definition inherits: the longest step, and seldom needed again."""
 
 from __future__ import annotations
 

@@ -74,10 +74,7 @@ class SystemStage:
 def strip(packed: Path, target: Path, remove: tuple[str, ...], epoch: int) -> list[Member]:
     """Copy a tar without its leftovers; what it has then."""
     members = []
-    with (
-        tarfile.open(packed) as source,
-        tarfile.open(target, "w", format=tarfile.PAX_FORMAT, copybufsize=MIB) as out,
-    ):
+    with tarfile.open(packed) as source, tarfile.open(target, "w", format=tarfile.PAX_FORMAT) as out:
         for member in _kept(source, remove, epoch):
             out.addfile(member, source.extractfile(member) if member.isreg() else None)
             blocks = -(-member.size // tarfile.BLOCKSIZE) if member.isreg() else 0
