@@ -113,7 +113,7 @@ def backports(suite: str, packages: Sequence[str]) -> list[str]:
     ]
 
 
-def locked(repository: Path, until: str = "customize") -> list[str]:
+def locked(repository: Path) -> list[str]:
     """Options: every package comes from that directory (Pool.repository).
 
     /etc/apt is afterwards as if it had not. mmdebstrap names its keyring in the sources on some machines,
@@ -132,7 +132,7 @@ def locked(repository: Path, until: str = "customize") -> list[str]:
         f'rm -r {LISTS} {LISTS}.d && mv "$1"/.sources/* "$1/etc/apt" && rmdir {aside} && {take_away} && '
         f"find \"$1\"/etc/apt/sources.list* -type f -exec sed -i 's/ \\[signed-by=[^]]*\\]//' {{}} +"
     )
-    return [f"--setup-hook={hide}", f"--setup-hook={bring}", f"--{until}-hook={show}"]
+    return [f"--setup-hook={hide}", f"--setup-hook={bring}", f"--customize-hook={show}"]
 
 
 def _explained(error: CommandError) -> BuildError:

@@ -202,6 +202,10 @@ class Debs:
         """Each of them, not compressed, in an order that is always the same."""
         return (found.path for found in self.pool.all_opened(self.pins))
 
+    def packed(self) -> Iterator[Path]:
+        """Each of them as it came, for who needs it once and no more."""
+        return (self.pool.sound(pin) for pin in sorted(self.pins))
+
     def repository(self, suite: str, target: Path) -> Path:
         """As a mirror, in a directory."""
         return self.pool.repository(self.pins, suite, target)
