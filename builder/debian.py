@@ -18,10 +18,10 @@ NO_NAMESPACE = ("unshare", "newuidmap", "newgidmap", "/etc/subuid", "user namesp
 NO_MIRROR = ("Could not resolve", "Unable to connect", "Could not connect", "Failed to fetch")
 
 # Of memory to spare, for mmdebstrap to work there: more than all that a build ever takes (pipeline.NEEDED).
-# With its tree on ext4 the stage zerotier took 6.7 s of processor time, in memory 4.3.
+# With its tree on ext4 a layer of ZeroTier alone took 6.7 s of processor time, in memory 4.3.
 IN_MEMORY = 6 << 30
 
-# mmdebstrap packs a tar so, too, but hands it on by a pipe, through perl, in pieces of 1 KiB: a second for each.
+# So does mmdebstrap pack a tar, but it hands it on through perl, in pieces of 1 KiB: most of a second.
 PACK = """\
 set -eu
 target=$1 directory=$2
