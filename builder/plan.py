@@ -144,6 +144,9 @@ def tools_stage(store: Store, observer: Observer) -> ToolsStage:
 def chosen_for(image: Image, options: Options, cache: Path, observer: Observer) -> Chosen:
     """The lock that the caller gives, or what is there, or a new one."""
     if options.lock is not None:
+        if gone := wanted(image).keys() - options.lock.wanted.keys():
+            what = f"the image was made by other stages than those here: it has no {', '.join(sorted(gone))}"
+            raise BuildError(what, "go to the commit that it was built from")
         return Chosen(options.lock, "as the manifest says")
     return locking.choose(
         image.name,
