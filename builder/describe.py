@@ -5,13 +5,13 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from builder.image import Image, Partition
+from builder.image import Image, Partition, keys
 
 
 def text(image: Image) -> str:
     """Every key with its value and what it means; from image.py's own words."""
     lines = [f"{image.name}: {image.description}", ""]
-    for field in dataclasses.fields(Image):
+    for field in keys(Image):
         if field.name in ("name", "description"):
             continue
         value = getattr(image, field.name)

@@ -21,14 +21,6 @@ def installed(status: str) -> dict[str, str]:
     return found
 
 
-def packages(tar: Path) -> dict[str, str]:
-    """The same of a root file system's tar."""
-    with tarfile.open(tar) as packed:
-        file = packed.extractfile(f"./{STATUS}")
-        text = file.read().decode() if file else ""
-    return dict(sorted(installed(text).items()))
-
-
 def owners(tar: Path) -> dict[str, str]:
     """Path without a leading slash to package, from the lists in a root file system's tar."""
     with tarfile.open(tar) as packed:

@@ -43,7 +43,7 @@ shift 2
 case ${{program%/*}} in /bin | /sbin | /usr/bin | /usr/sbin) ;; *) name=- ;; esac
 # Python knows its architecture; its byte-code does not.
 case $name in python3*)
-	case "$1 $2 $3 $4" in *py_compile.py* | */usr/bin/py3compile*) ;; *) name=- ;; esac
+	case "$1 $2 $3 $4" in *py_compile* | */usr/bin/py3compile*) ;; *) name=- ;; esac
 	;;
 esac
 if [ -x "{AT}/bin/$name" ]; then

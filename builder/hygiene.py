@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import fnmatch
+import functools
+import re
 from collections.abc import Iterable
 
 from builder.errors import BuildError
@@ -57,12 +59,18 @@ MACHINE_ID = "etc/machine-id"
 
 def is_leftover(path: str, removed: Iterable[str] = ()) -> bool:
     """Whether a path is taken out: a leftover, or one that the image's definition removes."""
-    return any(fnmatch.fnmatchcase(path, pattern) for pattern in (*LEFTOVERS, *removed))
+    return _any((*LEFTOVERS, *removed)).match(path) is not None
+
+
+@functools.cache
+def _any(patterns: tuple[str, ...]) -> re.Pattern[str]:
+    """One expression for all: an image has ten thousand paths."""
+    return re.compile("|".join(map(fnmatch.translate, patterns)))
 
 
 def check(path: str, size: int) -> None:
     """The leak check: BuildError for a path that must not be in an image."""
-    for pattern, why in SECRETS.items():
+    for pattern, why in SECRETS.items() if _any(tuple(SECRETS)).match(path) else ():
         if fnmatch.fnmatchcase(path, pattern):
             raise BuildError(
                 f"the root file system would hold /{path}: {why}", "take it out of the overlay or package"

@@ -3,6 +3,7 @@
 # ruff: noqa: RUF009 (setting() makes a dataclass field, as field() does)
 from __future__ import annotations
 
+import dataclasses
 import datetime
 import re
 from dataclasses import dataclass, field
@@ -42,6 +43,11 @@ def setting(help: str, default: Any = None, choices: tuple[str, ...] = (), form:
     return field(metadata={"help": help, "choices": choices, "form": form}, **extra)
 
 
+def keys(kind: Any) -> tuple[dataclasses.Field[Any], ...]:
+    """Those fields of a definition, or of a part of one, that a file may have."""
+    return tuple(one for one in dataclasses.fields(kind) if "help" in one.metadata)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Partition:
     """One partition, in the order in which they lie on the disk."""
@@ -77,6 +83,14 @@ class Image:
     remove: tuple[str, ...] = setting("paths (globs) that packages bring and no gateway needs", ())
     partitions: tuple[Partition, ...] = setting("the disk, first partition first")
     formats: tuple[str, ...] = setting("what `export` makes unless it is told", ("raw",), choices=FORMATS)
+
+    # Not a key, load.py fills it in: those packages that come from what the definition extends.
+    inherited: tuple[str, ...] = ()
+
+    @property
+    def added(self) -> tuple[str, ...]:
+        """The packages that the definition itself asks for."""
+        return tuple(package for package in self.packages if package not in self.inherited)
 
     @property
     def table(self) -> str:

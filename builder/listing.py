@@ -25,7 +25,7 @@ class Member:
 def of_tar(tar: Path) -> list[Member]:
     """Every member, in the tar's order."""
     with tarfile.open(tar) as packed:
-        return [_member(info) for info in packed]
+        return [member(info, info.offset_data) for info in packed]
 
 
 def write(members: Iterable[Member], target: Path) -> None:
@@ -38,10 +38,21 @@ def read(path: Path) -> dict[str, Member]:
     return {row[0]: Member(*row) for row in json.loads(path.read_text(encoding="utf-8"))}
 
 
-def _member(info: tarfile.TarInfo) -> Member:
+def content(tar: Path, members: Iterable[Member], path: str) -> bytes:
+    """A file's; nothing if there is none."""
+    for one in members:
+        if one.path == path:
+            with tar.open("rb") as packed:
+                packed.seek(one.offset)
+                return packed.read(one.size)
+    return b""
+
+
+def member(info: tarfile.TarInfo, offset: int) -> Member:
+    """A row of the listing; the offset is that of its content in the tar."""
     path = info.name.removeprefix("./").strip("/")
     target = info.linkname.removeprefix("./") if info.islnk() else info.linkname
-    return Member(path, _kind(info), info.size if info.isreg() else 0, info.offset_data, target)
+    return Member(path, _kind(info), info.size if info.isreg() else 0, offset, target)
 
 
 def _kind(info: tarfile.TarInfo) -> str:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import yaml
 
 from builder.errors import BuildError, nearest
-from builder.image import Form, Image, wanted
+from builder.image import Form, Image, keys, wanted
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -38,7 +38,16 @@ def load(images: Path, name: str) -> Image:
     data, _ = _extended(path, ())
     image = record(Image, {**data, "name": name}, f"images/{path.name}", "")
     _check(image, f"images/{path.name}")
-    return image
+    return dataclasses.replace(image, inherited=_inherited(path))
+
+
+def _inherited(path: Path) -> tuple[str, ...]:
+    """The packages of what a definition extends; that these are texts has been checked with all of them."""
+    parent = _read(path).get(EXTENDS)
+    if parent is None:
+        return ()
+    data, _ = _extended(path.parent / str(parent), (path,))
+    return tuple(data.get("packages", ()))
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -75,7 +84,7 @@ def record(kind: type[Record], data: Any, file: str, at: str) -> Record:
     """A mapping as the frozen dataclass of its kind; `at` is where we are, as `partitions[1].`."""
     if not isinstance(data, dict):
         raise BuildError(f"{file}: {at.rstrip('.')}: a mapping of keys to values is needed, not {data!r}")
-    fields = {f.name: f for f in dataclasses.fields(kind)}
+    fields = {f.name: f for f in keys(kind)}
     for key in data:
         if key not in fields:
             raise BuildError(f"{file}: {at}{key}: no such key{nearest(str(key), fields)}")

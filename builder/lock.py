@@ -50,6 +50,7 @@ class Wanted:
     packages: tuple[str, ...]  # NAME, NAME:ARCHITECTURE or NAME/SUITE
     components: tuple[str, ...] = ("main",)
     system: bool = False  # with all that Debian calls essential, and apt
+    above: str = ""  # the stage whose packages are there already
 
     def inputs(self) -> dict[str, str | tuple[str, ...]]:
         """For comparisons."""
@@ -139,7 +140,8 @@ def read(path: Path, label: str) -> Lock:
 
 def _wanted(said: Mapping[str, Any]) -> Wanted:
     lists = {key: tuple(said[key]) for key in ("architectures", "packages", "components")}
-    return Wanted(suite=said["suite"], system=said["system"], **lists)
+    above = said.get("above", "")
+    return Wanted(suite=said["suite"], system=said["system"], above=above, **lists)
 
 
 def _pin(line: str) -> Pin:

@@ -55,7 +55,8 @@ def fresh(image: str, wanted: Mapping[str, Wanted], mirror: str, scratch: Path) 
     """What the mirror has now."""
     found = resolve.resolve(wanted, mirror, scratch)
     urls = {pin.sha256: url for pins in found.values() for pin, url in pins.items()}
-    pins = {stage: tuple(sorted(pins)) for stage, pins in found.items()}
+    there = {stage: found.get(wish.above, {}) for stage, wish in wanted.items()}
+    pins = {stage: tuple(sorted(pins.keys() - there[stage].keys())) for stage, pins in found.items()}
     return Chosen(Lock(image, wanted, pins, mirror), "what Debian has today", urls)
 
 

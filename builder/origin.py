@@ -29,6 +29,7 @@ class Origins:
     boot: Path  # the artifact of stage boot
     owners: Mapping[str, str]  # path to Debian package
     versions: Mapping[str, str]
+    base: frozenset[str]  # packages of that stage
 
     def of(self, kind: str, path: str) -> str:
         """In a few words, for a sentence."""
@@ -61,6 +62,6 @@ class Origins:
     def _packaged(self, path: str) -> str:
         package = self.owners.get(path.lstrip("/"))
         if package is None:
-            return "no package has it: a package's script makes it, stage base or zerotier, or stage rootfs"
-        stage = "zerotier" if package == "zerotier-one" else "base"
+            return "no package has it: a package's script makes it, stage base or own, or stage rootfs"
+        stage = "base" if package in self.base else "own"
         return f"from the package {package} {self.versions.get(package, '')}, stage {stage}"

@@ -14,7 +14,7 @@ from builder.errors import BuildError
 from builder.image import Image
 from builder.inputs import identity
 from builder.layout import template_context
-from builder.lock import Lock, Wanted
+from builder.lock import Lock, Pin, Wanted
 from builder.locking import Chosen
 from builder.overlay import Overlays
 from builder.pool import Debs, Pool
@@ -25,11 +25,11 @@ from builder.stages.base import BaseStage
 from builder.stages.boot_grub import BootGrubStage
 from builder.stages.boot_raspberry_pi import BootRaspberryPiStage
 from builder.stages.disk import DiskStage
+from builder.stages.own import OwnStage
 from builder.stages.rootfs import RootfsStage
 from builder.stages.system import SystemStage
 from builder.stages.tools import ToolsStage
 from builder.stages.twins import TwinsStage
-from builder.stages.zerotier import ZerotierStage
 from builder.store import Store
 from builder.tarfiles import Entry
 
@@ -108,11 +108,15 @@ def wanted(image: Image) -> dict[str, Wanted]:
     """What its stages ask Debian for."""
     architecture = image.architecture
     is_foreign = foreign.is_foreign(architecture)
-    system = Wanted(image.suite, (architecture,), image.packages, image.components, system=True)
+
+    def system(packages: tuple[str, ...], above: str = "") -> Wanted:
+        return Wanted(image.suite, (architecture,), packages, image.components, system=True, above=above)
+
     return {
         "tools": tools.wanted(architecture if image.boot == "grub" else foreign.NATIVE),
         **({"twins": twins.WANTED} if is_foreign else {}),
-        "base": system,
+        "base": system(image.inherited),
+        "own": system(image.packages, above="base"),
     }
 
 
@@ -140,6 +144,9 @@ def tools_stage(store: Store, observer: Observer) -> ToolsStage:
 def chosen_for(image: Image, options: Options, cache: Path, observer: Observer) -> Chosen:
     """The lock that the caller gives, or what is there, or a new one."""
     if options.lock is not None:
+        if gone := wanted(image).keys() - options.lock.wanted.keys():
+            what = f"the image was made by other stages than those here: it has no {', '.join(sorted(gone))}"
+            raise BuildError(what, "go to the commit that it was built from")
         return Chosen(options.lock, "as the manifest says")
     return locking.choose(
         image.name,
@@ -192,11 +199,12 @@ def stages_for(
     architecture = image.architecture
     debs = {stage: Debs(pool, pins) for stage, pins in lock.pins.items()}
     overlays = Overlays(ROOT / "overlays", image.overlays, context)
+    its = Pin(zerotier.NAME, architecture, package.version, package.sha256, "")
     return [
         ToolsStage(lock.wanted["tools"], debs["tools"]),
         *([TwinsStage(architecture, debs["twins"])] if "twins" in debs else []),
         BaseStage(lock.wanted["base"], debs["base"], ROOT / "overlays/bootstrap", epoch, lock.mirror),
-        ZerotierStage(package.path, package.sha256, epoch, architecture),
+        OwnStage(lock.wanted["own"], debs["own"], image.added, its, epoch, lock.mirror),
         AgentStage(ROOT / "firstboot", epoch),
         SystemStage(image, epoch, overlays.size()),
         RootfsStage(

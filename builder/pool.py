@@ -3,33 +3,35 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
-import tarfile
+import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import quote, unquote, urlsplit
 
 from debian.debfile import DebFile
 
+from builder import opened
 from builder.errors import BuildError, Unreachable
 from builder.inputs import file_digest
 from builder.lock import Pin
-from builder.tarfiles import Entry, append
 
 AT_ONCE = 4  # downloads
 SHOWN = 12  # packages that an error names
 # A newer mmdebstrap asks apt for what is essential in the suite of that name.
 RELEASE = "Suite: {suite}\nCodename: {suite}\nSHA256:\n {sha256} {size} Packages\n"
 KEPT = 90  # days that a package stays which no build has used
+OPENED, ABOUT = ".opened", ".json"  # beside a package: its cheaper form, and what that is
 
 
 @dataclass(frozen=True)
 class Pool:
-    """A directory of <sha256>.deb, which fills itself."""
+    """A directory of <sha256>.deb, which fills itself; beside what was installed, a cheaper form of it."""
 
     root: Path
     # By sha256, of packages whose address is known; and where others may be, asked only if one is missing.
@@ -117,30 +119,68 @@ class Pool:
             raise BuildError(gone, "run it again: it is fetched anew")
         return deb
 
+    def opened(self, pin: Pin) -> Opened:
+        """A package as opened.py writes it, made now if it is not here or not what it was.
+
+        What says so comes last: without that there is nothing.
+        """
+        path, about = (self.root / f"{pin.sha256}{suffix}" for suffix in (OPENED, ABOUT))
+        if about.is_file() and path.is_file():
+            found = Opened(path, **json.loads(about.read_text(encoding="utf-8")))
+            if file_digest(path) == found.sha256:
+                for used in (path, about, self.path(pin.sha256)):
+                    with suppress(FileNotFoundError):
+                        os.utime(used)
+                return found
+        deb = self.sound(pin)
+        unfinished = self.root / f".tmp-{pin.sha256}{OPENED}"
+        opened.write(deb, unfinished)
+        unfinished.chmod(0o644)  # apt reads it as a user of its own
+        found = Opened(path, file_digest(unfinished), control(deb))
+        about.unlink(missing_ok=True)
+        unfinished.rename(path)
+        said = self.root / f".tmp-{pin.sha256}{ABOUT}"
+        said.write_text(json.dumps({"sha256": found.sha256, "control": found.control}), encoding="utf-8")
+        said.rename(about)
+        return found
+
+    def all_opened(self, pins: Iterable[Pin]) -> list[Opened]:
+        """Each of them, in an order that is always the same; unpacking leaves Python's lock to others."""
+        with ThreadPoolExecutor(AT_ONCE) as threads:
+            return list(threads.map(self.opened, sorted(pins)))
+
     def repository(self, pins: Iterable[Pin], suite: str, target: Path) -> Path:
-        """A tar of what apt takes for a mirror, with these packages and no others."""
+        """A directory that apt takes for a mirror, with these packages and no others."""
         stanzas = []
-        with tarfile.open(target, "w") as tar:
-            for pin in sorted(pins):
-                deb = self.sound(pin)
-                fields = control(deb)
-                size = deb.stat().st_size
-                stanzas.append(f"{fields}\nFilename: ./{deb.name}\nSize: {size}\nSHA256: {pin.sha256}\n")
-                member = tarfile.TarInfo(deb.name)  # of root, whoever has fetched it
-                member.size = size
-                with deb.open("rb") as content:
-                    tar.addfile(member, content)
-            index = "\n".join(stanzas).encode()
-            release = RELEASE.format(suite=suite, sha256=hashlib.sha256(index).hexdigest(), size=len(index))
-            append(tar, {"Packages": Entry(0o644, index), "Release": Entry(0o644, release.encode())}, 0)
+        target.mkdir()
+        for found in self.all_opened(pins):
+            name = f"{found.path.stem}.deb"
+            _link(found.path, target / name)
+            size = found.path.stat().st_size
+            stanzas.append(f"{found.control}\nFilename: ./{name}\nSize: {size}\nSHA256: {found.sha256}\n")
+        index = "\n".join(stanzas)
+        sum_, size = hashlib.sha256(index.encode()).hexdigest(), len(index.encode())
+        (target / "Packages").write_text(index, encoding="utf-8")
+        (target / "Release").write_text(RELEASE.format(suite=suite, sha256=sum_, size=size))
+        for path in (target, *target.iterdir()):
+            path.chmod(0o755 if path.is_dir() else 0o644)
         return target
 
     def prune(self) -> None:
         """Forget what no build has used for long."""
         limit = time.time() - KEPT * 86400
-        for path in self.root.glob("*.deb"):
+        for path in self.root.glob("*.*"):
             if path.stat().st_mtime < limit:
                 path.unlink()
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A package that is not compressed: its sha256, and its own description."""
+
+    path: Path
+    sha256: str
+    control: str
 
 
 @dataclass(frozen=True)
@@ -159,11 +199,15 @@ class Debs:
         self.pool.provide(self.pins)
 
     def files(self) -> Iterator[Path]:
-        """Each of them, in an order that is always the same."""
+        """Each of them, not compressed, in an order that is always the same."""
+        return (found.path for found in self.pool.all_opened(self.pins))
+
+    def packed(self) -> Iterator[Path]:
+        """Each of them as it came, for who needs it once and no more."""
         return (self.pool.sound(pin) for pin in sorted(self.pins))
 
     def repository(self, suite: str, target: Path) -> Path:
-        """As a mirror, in a tar."""
+        """As a mirror, in a directory."""
         return self.pool.repository(self.pins, suite, target)
 
 
@@ -174,6 +218,14 @@ def control(deb: Path) -> str:
     if not isinstance(text, str):
         raise BuildError(f"{deb}: no description in it")
     return text.rstrip()
+
+
+def _link(path: Path, target: Path) -> None:
+    """The same file, or a copy where that cannot be."""
+    try:
+        os.link(path, target)
+    except OSError:
+        shutil.copy(path, target)
 
 
 def _content(url: str) -> bytes:

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from builder.image import BIOS, Image, wanted
+from builder.image import BIOS, Image, keys, wanted
 from builder.load import EXTENDS
 from builder.project import ROOT
 
@@ -74,7 +74,7 @@ def write(directory: Path, names: Iterable[str]) -> list[Path]:
 
 def _of(kind: Any) -> Schema:
     hints = typing.get_type_hints(kind)
-    fields = dataclasses.fields(kind)
+    fields = keys(kind)
     return {
         "type": "object",
         "additionalProperties": False,

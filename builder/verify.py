@@ -82,7 +82,8 @@ def verify(file: Path, manifest: Path | None, options: Options, anew: bool, obse
             return Verdict(built, found, ())
         tools = Tools(artifacts["tools"] / "tree", planned.epoch)
         owned = dpkg.owners(artifacts["system"] / ROOT_TAR)
-        origins = Origins(image, ROOT, artifacts["boot"], owned, said.packages)
+        base = frozenset(pin.name for pin in said.lock.pins["base"])
+        origins = Origins(image, ROOT, artifacts["boot"], owned, said.packages, base)
         pair = Pair(image, artifacts["disk"] / DISK, file.resolve(), tools, origins.of)
         return Verdict(built, found, tuple(pair.findings()))
 

@@ -1,4 +1,4 @@
-"""Debian with an image's packages: the long step, and the one that is seldom needed again."""
+"""Debian with the packages that a definition inherits: the longest step, and seldom needed again."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
-from builder import debian, foreign
+from builder import debian
 from builder.inputs import Inputs, source_inputs, tree_inputs
+from builder.layer import SOURCES, Layer
 from builder.lock import Wanted
 from builder.pool import Debs
 from builder.stages import Work
@@ -16,7 +17,7 @@ from builder.tarfiles import tar_of_tree
 
 @dataclass(frozen=True)
 class BaseStage:
-    """mmdebstrap into base.tar; overlays/bootstrap lies there before the first package is configured."""
+    """A first layer; overlays/bootstrap lies there before the first package is configured."""
 
     wanted: Wanted
     debs: Debs  # what that comes to
@@ -26,19 +27,14 @@ class BaseStage:
     name: str = "base"
 
     @property
-    def architecture(self) -> str:
-        """Of what it runs."""
-        return self.wanted.architectures[0]
-
-    @property
-    def foreign(self) -> bool:
-        """Whether its programs are not this machine's."""
-        return foreign.is_foreign(self.architecture)
+    def layer(self) -> Layer:
+        """How it is made."""
+        return Layer(self.wanted, self.debs, self.wanted.packages, self.epoch, self.mirror)
 
     @property
     def needs(self) -> tuple[str, ...]:
-        """The tools that make it, and twins of what it runs where it cannot run that itself."""
-        return ("tools", "twins") if self.foreign else ("tools",)
+        """The tools, and twins where they are needed."""
+        return self.layer.needs
 
     def inputs(self) -> Inputs:
         """What is wanted, the packages, the mirror, and the bootstrap tree."""
@@ -49,49 +45,16 @@ class BaseStage:
             "date": str(self.epoch),
             "mirror": self.mirror or "Debian's own",
             **tree_inputs(self.bootstrap, "overlays/bootstrap"),
-            **source_inputs(["stages/base.py", "debian.py", "userns.py"]),
+            **source_inputs(["stages/base.py", *SOURCES]),
         }
 
     def verify(self) -> None:
-        """mmdebstrap, a way to run its programs, and the packages."""
-        debian.verify(self.architecture)
-        self.debs.provide()
+        """What the layer needs."""
+        self.layer.verify()
 
     def run(self, work: Work) -> None:
         """Without a mirror, mmdebstrap writes Debian's own to the sources, updates and security included."""
-        seed, packages = work.out / "bootstrap.tar", work.out / "packages.tar"
+        seed = work.out / "bootstrap.tar"
         tar_of_tree(self.bootstrap, seed, self.epoch)
-        names = [package.split("/")[0] for package in self.wanted.packages]
-        options = [
-            "--variant=apt",
-            f"--architectures={self.architecture}",
-            f"--include={','.join(names)}",
-            f"--setup-hook=tar-in {shlex.quote(str(seed))} /",
-            "--skip=output/dev",  # the kernel fills /dev
-            f"--components={','.join(self.wanted.components)}",
-            *debian.backports(self.wanted.suite, self.wanted.packages),
-            *debian.locked(self.debs.repository(self.wanted.suite, packages)),
-            *self._emulation(work),
-        ]
-        debian.mmdebstrap(
-            options,
-            suite=self.wanted.suite,
-            target=work.out / "base.tar",
-            mirror=self.mirror,
-            epoch=self.epoch,
-            line=work.line,
-            architecture=self.architecture,
-            tools=work.artifacts["tools"] / "tree",
-        )
-        packages.unlink()
+        self.layer.make(work, [f"--setup-hook=tar-in {shlex.quote(str(seed))} /"])
         seed.unlink()
-
-    def _emulation(self, work: Work) -> list[str]:
-        twins = work.artifacts.get("twins")
-        if twins is None:
-            return []
-        return [
-            f"--setup-hook={foreign.bring(twins)}",
-            f"--extract-hook={foreign.link()}",
-            f"--customize-hook={foreign.take_away()}",
-        ]

@@ -13,7 +13,9 @@ from builder.errors import BuildError
 from builder.files import copy_sparse
 from builder.image import MIB, Image, size_in_bytes
 from builder.inputs import Inputs, source_inputs
+from builder.layer import ROOT
 from builder.layout import Place
+from builder.listing import Member
 from builder.stages import MEMBERS, PACKAGES, ROOT_EXT4, ROOT_TAR, Work
 from builder.tarfiles import members
 from builder.tools import Tools
@@ -31,7 +33,7 @@ class SystemStage:
     epoch: int
     laid: int  # bytes that will be laid over it, about
     name: str = "system"
-    needs: tuple[str, ...] = ("tools", "zerotier")
+    needs: tuple[str, ...] = ("tools", "own")
 
     @property
     def room(self) -> int:
@@ -56,10 +58,10 @@ class SystemStage:
         """Strip, list, and write the file system."""
         tools = Tools(work.artifacts["tools"] / "tree", self.epoch)
         tar, raw = work.out / ROOT_TAR, work.out / "raw"
-        strip(work.artifacts["zerotier"] / "rootfs.tar", tar, self.image.remove, self.epoch)
-        members = listing.of_tar(tar)
+        members = strip(work.artifacts["own"] / ROOT, tar, self.image.remove, self.epoch)
         listing.write(members, work.out / MEMBERS)
-        (work.out / PACKAGES).write_text(json.dumps(dpkg.packages(tar)))
+        status = listing.content(tar, members, dpkg.STATUS).decode()
+        (work.out / PACKAGES).write_text(json.dumps(dict(sorted(dpkg.installed(status).items()))))
         said = size_in_bytes(self.image.partition("root").size)
         size = said or layout.root_size(layout.content_size(members) + self.room)
         root = next(p for p in layout.places(self.image, size) if p.partition.type == "root")
@@ -69,11 +71,15 @@ class SystemStage:
         raw.unlink()
 
 
-def strip(packed: Path, target: Path, remove: tuple[str, ...], epoch: int) -> None:
-    """Copy a tar without its leftovers."""
+def strip(packed: Path, target: Path, remove: tuple[str, ...], epoch: int) -> list[Member]:
+    """Copy a tar without its leftovers; what it has then."""
+    members = []
     with tarfile.open(packed) as source, tarfile.open(target, "w", format=tarfile.PAX_FORMAT) as out:
         for member in _kept(source, remove, epoch):
             out.addfile(member, source.extractfile(member) if member.isreg() else None)
+            blocks = -(-member.size // tarfile.BLOCKSIZE) if member.isreg() else 0
+            members.append(listing.member(member, out.offset - blocks * tarfile.BLOCKSIZE))
+    return members
 
 
 def _kept(source: tarfile.TarFile, remove: tuple[str, ...], epoch: int) -> Iterator[tarfile.TarInfo]:

@@ -6,7 +6,7 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from builder import debian, foreign
+from builder import foreign
 from builder.inputs import Inputs, source_inputs
 from builder.lock import Wanted
 from builder.pool import Debs
@@ -73,24 +73,20 @@ class TwinsStage:
             **WANTED.inputs(),
             "Debian's packages": self.debs.inputs(),
             "architecture": self.architecture,
-            **source_inputs(["stages/twins.py", "foreign.py", "debian.py"]),
+            **source_inputs(["stages/twins.py", "foreign.py"]),
         }
 
     def verify(self) -> None:
-        """Only mmdebstrap is needed of the host, and the packages; whoever uses them looks at the kernel."""
-        debian.verify()
+        """Only the packages are needed; whoever uses them looks at the kernel."""
         self.debs.provide()
 
     def run(self, work: Work) -> None:
         """Unpack, then pick."""
-        tar, tree, packages = work.out / "tree.tar", work.out / "tree", work.out / "packages.tar"
-        options = ["--variant=extract", f"--include={','.join(PACKAGES)}", "--skip=output/dev"]
-        options += debian.locked(self.debs.repository(SUITE, packages))
-        debian.mmdebstrap(options, suite=SUITE, target=tar, mirror="", epoch=0, line=work.line)
-        packages.unlink()
+        tree = work.out / "tree"
         tree.mkdir()
-        run(["tar", "-x", "-f", tar, "-C", tree, "--no-same-owner", "--delay-directory-restore", "./usr"])
-        tar.unlink()
+        for deb in self.debs.packed():
+            work.line(f"unpacking {deb.name}")
+            run(["dpkg-deb", "--extract", deb, tree])
         run(["chmod", "-R", "u+rwX", tree])
         _pick(tree / "usr", work.out / "native", foreign.EMULATORS[self.architecture])
         shutil.rmtree(tree)

@@ -14,7 +14,7 @@ import pytest
 from .conftest import Disk
 from .elsewhere import Condition, Elsewhere, manifest_of
 
-LONG = ("tools", "twins", "base", "zerotier", "agent", "system")
+LONG = ("tools", "twins", "base", "own", "agent", "system")
 WAITING = "waiting: another build uses the cache"
 PATIENCE = 30  # seconds
 

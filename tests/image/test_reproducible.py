@@ -24,7 +24,7 @@ CONDITIONS = (
     ),
     Condition("ä", 0o002, {"TZ": "America/Lima", "LANG": "tr_TR.UTF-8"}, cores=1),
 )
-BASE = ("tools", "twins", "base", "zerotier")
+BASE = ("tools", "twins", "base", "own")
 # Under each condition: the finished stages that are taken from the cache. All others are made again.
 KEPT = {"vps-amd64": ((), BASE), "rpi-arm64": (BASE, (*BASE, "agent", "system"))}
 

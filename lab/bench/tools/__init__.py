@@ -7,14 +7,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 # The cases, in the order in which they are measured: each finds what the one before has left.
-COLD, PACKAGES, OVERLAY, UNCHANGED = "cold", "packages", "overlay", "unchanged"
+COLD, PACKAGES, OVERLAY, UNCHANGED, ADDED = "cold", "packages", "overlay", "unchanged", "added"
 CASES = {
     COLD: "from nothing, every cache empty",
     PACKAGES: "the packages are in the cache, and nothing else",
     OVERLAY: "one file laid over the system has changed",
     UNCHANGED: "nothing has changed",
+    ADDED: "one package more",
 }
 OVERLAID = "etc/ztgate-bench.conf"  # the file that changes
+MORE = "htop"  # the package that is added
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 import shlex
 import sys
 
-from lab.bench.tools import COLD, OVERLAY, PACKAGES, UNCHANGED, Recipe, Task
+from lab.bench.tools import ADDED, COLD, MORE, OVERLAY, PACKAGES, UNCHANGED, Recipe, Task
 
 NAME = "ztgate"
 # What is taken along of the repository: what is under way, and not what was committed.
@@ -15,6 +15,8 @@ ln -s {venv} source/.venv
 rm -f source/images/*.lock
 """
 FORGET = "find cache -mindepth 1 -maxdepth 1 ! -name packages ! -name locks -exec rm -r {} +"
+
+ADD = "sed -i '/^packages:/a\\  - {more}' source/images/{image}.yaml"
 
 
 def recipe(task: Task) -> Recipe:
@@ -28,9 +30,9 @@ def recipe(task: Task) -> Recipe:
         NAME,
         "GPT, ext4, GRUB for BIOS and UEFI; and the gateway itself",
         "",
-        dict.fromkeys((COLD, PACKAGES, OVERLAY, UNCHANGED), build),
+        dict.fromkeys((COLD, PACKAGES, OVERLAY, UNCHANGED, ADDED), build),
         prepare=COPY.format(parts=parts, venv=shlex.quote(sys.prefix)),
-        forget={PACKAGES: FORGET},
+        forget={PACKAGES: FORGET, ADDED: ADD.format(more=MORE, image=task.image)},
         overlay="source/overlays/vps",
         result=f"{task.image}.img",
     )

@@ -12,8 +12,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from builder.lock import Pin
+from builder.lock import Pin, Wanted
 from builder.pool import Debs, Pool
+from builder.stages.own import OwnStage
 
 FakeTool = Callable[[str, str], Path]
 
@@ -66,6 +67,16 @@ def debs(directory: Path) -> Debs:
     content = make_deb(directory)
     pool.add(content, pin(content).sha256, "a.deb")
     return Debs(pool, (pin(content),))
+
+
+def own_stage(directory: Path, architecture: str = "amd64") -> OwnStage:
+    """An image that adds nano, and ZeroTier, both from the cache."""
+    wanted = Wanted("trixie", (architecture,), ("a", "nano"), system=True, above="base")
+    made = debs(directory)
+    content = make_deb(directory, "zerotier-one")
+    zerotier = pin(content, "zerotier-one")
+    made.pool.add(content, zerotier.sha256, "z.deb")
+    return OwnStage(wanted, made, ("nano",), zerotier, 1_000_000)
 
 
 def make_tree(root: Path, files: Mapping[str, str]) -> Path:

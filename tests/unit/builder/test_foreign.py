@@ -12,9 +12,8 @@ from builder import debian, foreign, namespace
 from builder.lock import Wanted
 from builder.stages import Work
 from builder.stages.base import BaseStage
-from builder.stages.zerotier import ZerotierStage
 
-from .conftest import FakeTool, debs, make_tree
+from .conftest import FakeTool, debs, make_tree, own_stage
 
 ROOT = Path(__file__).resolve().parents[3]
 RELEASE = tuple(int(part) for part in platform.release().split(".")[:2])
@@ -73,7 +72,7 @@ def test_the_handler_takes_a_twin_where_that_does_the_same(
 @pytest.fixture
 def work(tmp_path: Path) -> Work:
     (tmp_path / "out").mkdir()
-    make_tree(tmp_path / "base", {"base.tar": "base"})
+    make_tree(tmp_path / "base", {"root.tar": "base"})
     artifacts = {"base": tmp_path / "base", "twins": tmp_path / "twins", "tools": tmp_path / "tools"}
     return Work(tmp_path / "out", artifacts, lambda _: None)
 
@@ -106,14 +105,13 @@ def test_zerotier_is_installed_with_twins_too(
 ) -> None:
     monkeypatch.setattr(foreign, "inside", lambda *_: ["env"])
     calls = fake_tool("mmdebstrap", TARGET)
-    ZerotierStage(tmp_path / "z.deb", "abc", 1, "arm64").run(work)
+    stage = own_stage(tmp_path, "arm64")
+    assert stage.needs == ("tools", "twins", "base")
+    stage.run(work)
     line = calls.read_text()
-    assert (
-        line.index("tar-in")
-        < line.index("cp -a")
-        < line.index("dpkg --install")
-        < line.index('rm -r "$1/.native"')
-    )
+    order = ("tar --extract", "cp -a", "ln -s /.native/perl-base", 'rm -r "$1/.native"')
+    assert sorted(order, key=line.index) == list(order)
+    assert "--include=nano,zerotier-one " in line
 
 
 def test_without_a_handler_of_ones_own_there_are_no_twins(
@@ -124,7 +122,7 @@ def test_without_a_handler_of_ones_own_there_are_no_twins(
     alone = Work(work.out, {k: v for k, v in work.artifacts.items() if k != "twins"}, work.line)
     wanted = Wanted("trixie", ("arm64",), ("a",))
     BaseStage(wanted, debs(tmp_path), make_tree(tmp_path / "b", {"x": ""}), 1).run(alone)
-    ZerotierStage(tmp_path / "z.deb", "abc", 1, "arm64").run(alone)
+    own_stage(tmp_path, "arm64").run(alone)
     for line in calls.read_text().splitlines():
         assert line.startswith(f"--mode={debian.mode()} --skip=check/qemu ")
         assert foreign.AT not in line

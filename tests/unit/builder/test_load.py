@@ -48,6 +48,7 @@ def test_extends_adds_packages_and_replaces_the_rest(tmp_path: Path) -> None:
     directory = images(tmp_path, VPS + "hostname: other\nremove: [etc/b]\n")
     image = load.load(directory, "vps")
     assert image.packages == ("systemd-sysv", "linux-image-cloud-amd64")
+    assert (image.inherited, image.added) == (("systemd-sysv",), ("linux-image-cloud-amd64",))
     assert image.remove == ("etc/a", "etc/b")
     assert (image.hostname, image.suite, image.formats) == ("other", "trixie", ("raw",))
     assert [p.name for p in image.partitions] == ["bios", "firmware", "root"]

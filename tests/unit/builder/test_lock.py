@@ -131,6 +131,13 @@ def test_without_a_lock_debian_is_asked_once_and_with_fresh_again(
     assert versions(choose(tmp_path)) == {"2"}  # and that is what is remembered
 
 
+def test_a_layer_has_only_what_the_one_below_lacks(tmp_path: Path, debian: dict[str, str]) -> None:
+    own = Wanted("trixie", ("amd64",), ("nano", "k", "htop"), system=True, above="base")
+    pins = choose(tmp_path, {**WANTED, "own": own}).lock.pins
+    assert [pin.name for pin in pins["base"]] == ["k", "nano"]
+    assert [pin.name for pin in pins["own"]] == ["htop"]
+
+
 def test_a_lock_goes_before_what_is_remembered_and_fresh_before_the_lock(
     tmp_path: Path, debian: dict[str, str]
 ) -> None:

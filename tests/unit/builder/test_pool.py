@@ -1,17 +1,21 @@
 """The cache of packages: filled from where they are, in words what cannot be had, a repository for apt."""
 
 import os
-import tarfile
+import subprocess
 import time
 from pathlib import Path
 
 import pytest
 
+from builder import opened
 from builder.errors import BuildError
+from builder.inputs import file_digest
 from builder.lock import Pin
 from builder.pool import AT_ONCE, KEPT, Pool
 
-from .conftest import debs, make_deb, pin
+from .conftest import debs, make_deb, make_tree, pin
+
+CONTROL = "Package: x\nVersion: 1\nArchitecture: all\nMaintainer: m\nDescription: d\n"
 
 
 @pytest.fixture
@@ -81,21 +85,51 @@ def test_other_content_is_refused(tmp_path: Path, mirror: Path) -> None:
     assert pool.missing([one]) == [one]
 
 
-def test_a_repository_has_these_packages_and_belongs_to_root(tmp_path: Path) -> None:
+def test_a_repository_has_these_packages_and_no_others(tmp_path: Path) -> None:
     made = debs(tmp_path)
-    with tarfile.open(made.repository("trixie", tmp_path / "r.tar")) as tar:
-        members = {member.name.removeprefix("./"): member for member in tar}
-        index = tar.extractfile("./Packages")
-        release = tar.extractfile("./Release")
-        assert index
-        assert release
-        text, about = index.read().decode(), release.read().decode()
-    (deb,) = (name for name in members if name.endswith(".deb"))
-    assert deb == f"{made.pins[0].sha256}.deb"
-    assert {(m.uid, m.gid, m.mode) for m in members.values()} == {(0, 0, 0o644)}
-    assert f"Filename: ./{deb}\n" in text
-    assert "Package: a\n" in text
+    repository = made.repository("trixie", tmp_path / "r")
+    index, about = ((repository / name).read_text() for name in ("Packages", "Release"))
+    deb = f"{made.pins[0].sha256}.deb"
+    assert {path.name for path in repository.iterdir()} == {"Packages", "Release", deb}
+    assert {path.stat().st_mode & 0o777 for path in repository.iterdir()} == {0o644}
+    assert f"Filename: ./{deb}\n" in index
+    assert f"SHA256: {file_digest(repository / deb)}\n" in index
+    assert "Package: a\n" in index
     assert about.startswith("Suite: trixie\nCodename: trixie\n")
+
+
+def said(deb: Path) -> list[bytes]:
+    """What dpkg-deb finds in a package, the compression aside."""
+    asked = (("--field",), ("--contents",), ("--ctrl-tarfile",), ("--fsys-tarfile",))
+    return [subprocess.check_output(["dpkg-deb", *words, deb]) for words in asked]
+
+
+@pytest.mark.parametrize("compression", ["xz", "gzip", "none", "zstd"])
+def test_a_package_is_unpacked_once_and_stays_the_same(tmp_path: Path, compression: str) -> None:
+    tree = make_tree(tmp_path / "tree", {"usr/x": "odd" * 1001, "DEBIAN/control": CONTROL})
+    deb, plain = tmp_path / "x.deb", tmp_path / "plain.deb"
+    subprocess.run(["dpkg-deb", "--root-owner-group", f"-Z{compression}", "-b", tree, deb], check=True)
+    opened.write(deb, plain)
+    assert said(plain) == said(deb)
+    assert (b"odd" * 1001 in plain.read_bytes()) == (compression != "zstd")
+
+
+def test_what_was_unpacked_is_made_again_if_it_is_not_what_it_was(tmp_path: Path) -> None:
+    made = debs(tmp_path)
+    first = made.pool.opened(made.pins[0])
+    inode = first.path.stat().st_ino
+    assert made.pool.opened(made.pins[0]) == first
+    assert first.path.stat().st_ino == inode
+    first.path.write_bytes(b"damaged")
+    assert made.pool.opened(made.pins[0]) == first
+    assert file_digest(first.path) == first.sha256
+    assert not [path for path in made.pool.root.iterdir() if path.name.startswith(".tmp")]
+    other = made.pool.root / f"{'0' * 64}.json"
+    other.write_text("half")
+    os.utime(other, (0, 0))
+    made.pool.prune()
+    assert not other.exists()
+    assert first.path.exists()
 
 
 def test_a_damaged_package_is_noticed_and_fetched_anew(tmp_path: Path) -> None:
@@ -103,7 +137,7 @@ def test_a_damaged_package_is_noticed_and_fetched_anew(tmp_path: Path) -> None:
     path = made.pool.path(made.pins[0].sha256)
     path.write_bytes(b"damaged")
     with pytest.raises(BuildError, match="was damaged"):
-        made.repository("trixie", tmp_path / "r.tar")
+        made.repository("trixie", tmp_path / "r")
     assert made.pool.missing(made.pins) == list(made.pins)
 
 

@@ -8,12 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from builder import foreign, lock, locking, pipeline, plan, relock
+from builder import foreign, load, lock, locking, pipeline, plan, relock
 from builder.errors import BuildError
 from builder.inputs import identity
 from builder.lock import Lock, Pin, Wanted
 from builder.plan import Options
 from builder.pool import Pool
+from builder.project import ROOT
 from builder.stages import tools
 from builder.store import Store
 
@@ -150,3 +151,11 @@ def test_a_tools_tree_that_is_there_goes_before_a_newer_lock(
     with store.making("tools", identity("tools", older.inputs()), older.inputs()):
         pass
     assert plan.tools_stage(store, Seen()).debs.pins == older.debs.pins
+
+
+def test_an_image_of_other_stages_is_not_compared(options: Options, tmp_path: Path) -> None:
+    image = load.load(ROOT / "images", "vps-amd64")
+    given = replace(options, lock=Lock("vps-amd64", WANTED, {"base": ()}))
+    with pytest.raises(BuildError, match="it has no own, tools") as e:
+        plan.chosen_for(image, given, tmp_path, Seen())
+    assert "go to the commit" in e.value.hint

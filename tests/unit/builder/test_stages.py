@@ -10,10 +10,9 @@ from builder.lock import Wanted
 from builder.stages import Stage, Work
 from builder.stages.base import BaseStage
 from builder.stages.tools import ToolsStage, wanted
-from builder.stages.zerotier import ZerotierStage
 from builder.tools import Tools
 
-from .conftest import FakeTool, debs, make_tree
+from .conftest import FakeTool, debs, make_tree, own_stage
 
 EPOCH = 1_000_000
 # Writes the file that its command line names as the target.
@@ -33,7 +32,7 @@ def _this_machines_own(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def work(tmp_path: Path) -> Work:
     (tmp_path / "out").mkdir()
-    make_tree(tmp_path / "base", {"base.tar": "base"})
+    make_tree(tmp_path / "base", {"root.tar": "base"})
     return Work(tmp_path / "out", {"base": tmp_path / "base", "tools": tmp_path / "tools"}, lambda _: None)
 
 
@@ -48,7 +47,7 @@ def tools_stage(tmp_path: Path) -> ToolsStage:
 
 
 @pytest.mark.parametrize(
-    ("mirror", "end"), [("", ["trixie", "base.tar"]), ("http://m/d", ["trixie", "base.tar", "http://m/d"])]
+    ("mirror", "end"), [("", ["trixie", "root.tar"]), ("http://m/d", ["trixie", "root.tar", "http://m/d"])]
 )
 def test_the_base_is_bootstrapped(
     tmp_path: Path, work: Work, fake_tool: FakeTool, mirror: str, end: list[str]
@@ -60,7 +59,7 @@ def test_the_base_is_bootstrapped(
         words
     )
     assert [word.rsplit("/out/")[-1] for word in words[-len(end) :]] == end
-    assert [p.name for p in work.out.iterdir()] == ["base.tar"]
+    assert [p.name for p in work.out.iterdir()] == ["root.tar"]
 
 
 @pytest.mark.parametrize(("spare", "where"), [(1 << 30, []), (8 << 30, ["--memory", "{}/out/scratch"])])
@@ -76,13 +75,15 @@ def test_the_tools_trees_own_mmdebstrap_is_entered(
 
     monkeypatch.setattr(debian, "run", note)
     monkeypatch.setattr(memory, "spare", lambda: spare)
-    stage = ZerotierStage(tmp_path / "z.deb", "abc", EPOCH)
-    stage.run(work)
+    own_stage(tmp_path).run(work)
     (argv,) = ran
-    assert argv[argv.index("--usr") : argv.index("--variant=custom")] == [
+    assert argv[argv.index("--usr") : argv.index("--variant=apt")] == [
         *("--usr", f"{tmp_path}/tools/tree/usr", *(word.format(tmp_path) for word in where)),
         *("--", "mmdebstrap", "--mode=root", "--format=tar"),
     ]
+    mounted = f"mount --bind {work.out}/packages "
+    assert [word.split(" && ")[-1] for word in argv if mounted in word] == [f'{mounted}"$1/.packages"']
+    assert [word for word in argv if 'umount "$1/.packages" && rmdir' in word]
     assert not [*work.out.iterdir()]
     assert debian.maker() == "mmdebstrap of the tools tree"
 
@@ -93,14 +94,17 @@ def test_what_is_made_with_this_machines_own_says_so(tmp_path: Path, fake_tool: 
     assert said == "mmdebstrap of this machine, mmdebstrap 1.2: no namespaces here"
 
 
-def test_zerotier_is_installed_by_dpkg_in_the_base(tmp_path: Path, work: Work, fake_tool: FakeTool) -> None:
-    calls = fake_tool("mmdebstrap", TARGET)
-    ZerotierStage(tmp_path / "z.deb", "abc", EPOCH).run(work)
+def test_what_an_image_adds_goes_into_the_base(tmp_path: Path, work: Work, fake_tool: FakeTool) -> None:
+    listing = tmp_path / "listing"
+    calls = fake_tool("mmdebstrap", f"{TARGET}ls {work.out}/packages > {listing}")
+    stage = own_stage(tmp_path)
+    stage.run(work)
     line = calls.read_text()
-    assert f"--setup-hook=tar-in {tmp_path}/base/base.tar /" in line
-    assert f"upload {tmp_path}/z.deb /zerotier.deb" in line
-    assert 'chroot "$1" dpkg --install /zerotier.deb' in line
-    assert (work.out / "rootfs.tar").exists()
+    assert f"--file {tmp_path}/base/root.tar " in line
+    assert f'cp -r {work.out}/packages "$1/.packages"' in line  # nothing can be mounted here
+    assert "--include=nano,zerotier-one " in line
+    assert f"{stage.zerotier.sha256}.deb" in listing.read_text().split()
+    assert [p.name for p in work.out.iterdir()] == ["root.tar"]
 
 
 def test_the_tools_become_a_tree_of_plain_files(tmp_path: Path, work: Work, fake_tool: FakeTool) -> None:
@@ -143,7 +147,7 @@ def test_mmdebstraps_failures_are_explained(
     assert bool(hint) == bool(e.value.hint)
 
 
-@pytest.mark.parametrize("make", [base_stage, lambda t: ZerotierStage(t, "", 0)])
+@pytest.mark.parametrize("make", [base_stage, own_stage])
 def test_a_missing_mmdebstrap_is_found_before_anything_runs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, make: object
 ) -> None:
@@ -159,4 +163,6 @@ def test_stages_depend_on_what_they_are_made_of(tmp_path: Path) -> None:
     assert base.inputs()["packages"] == ("a", "b")
     assert "overlays/bootstrap/etc/apt/apt.conf.d/90" in base.inputs()
     assert "builder/stages/base.py" in base.inputs()
-    assert ZerotierStage(tmp_path, "abc", EPOCH).inputs()["zerotier package"] == "abc"
+    own = own_stage(tmp_path)
+    assert own.inputs()["zerotier package"] == own.zerotier.sha256
+    assert own.inputs()["packages"] == ("nano",)
