@@ -90,7 +90,7 @@ def row(record: Record) -> Row:
         record.name,
         str(record.tried),
         *shown,
-        f"{record.within:.0f} s",
+        f"{record.within:.0f} s" if record.within else "-",
         str(len(record.lost) or "nothing"),
     )
 

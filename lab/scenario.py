@@ -64,10 +64,14 @@ class Scenario:
         self.random = random.Random(record.seed)
         self._until = None if share is None else time.monotonic() + share
 
-    def rounds(self, short: int) -> Iterator[int]:
-        """As many as fit into its share of the time, and never fewer than ``short``."""
+    def rounds(self, short: int, least: int | None = None) -> Iterator[int]:
+        """As many as fit into its share of the time, and never fewer than ``least``; without one, ``short``.
+
+        least: the same as ``short`` unless it is said.
+        """
+        fewest = short if self._until is None or least is None else least
         number = 0
-        while number < short or (self._until is not None and time.monotonic() < self._until):
+        while number < fewest or (self._until is not None and time.monotonic() < self._until):
             self.record.tried += 1
             yield number
             number += 1
