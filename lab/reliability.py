@@ -95,6 +95,14 @@ def row(record: Record) -> Row:
     )
 
 
+def said(record: Record) -> str:
+    """It in a line."""
+    times = f"worst {max(record.recovered):.1f} s of {record.within:.0f}" if record.recovered else ""
+    figures = (f"{name} {value}" for name, value in record.figures.items())
+    lost = f"LOST {'; '.join(record.lost)}" if record.lost else "nothing lost"
+    return ", ".join(filter(None, (f"{record.tried} rounds", times, *figures, lost)))
+
+
 def table(report: Report) -> str:
     """For the terminal."""
     lines = columns([COLUMNS, *map(row, report.scenarios)])

@@ -57,10 +57,13 @@ class Record:
 
 
 class Scenario:
-    """A test's hand on its record. ``share``: the seconds that it may take; None for the short form."""
+    """A test's hand on its record. ``share``: the seconds that it may take; None for the short form.
 
-    def __init__(self, record: Record, share: float | None) -> None:
-        self.record = record
+    times: so many rounds, whatever else is said of them.
+    """
+
+    def __init__(self, record: Record, share: float | None, times: int | None = None) -> None:
+        self.record, self._times = record, times
         self.random = random.Random(record.seed)
         self._until = None if share is None else time.monotonic() + share
 
@@ -69,7 +72,7 @@ class Scenario:
 
         least: the same as ``short`` unless it is said.
         """
-        fewest = short if self._until is None or least is None else least
+        fewest = self._times or (short if self._until is None or least is None else least)
         number = 0
         while number < fewest or (self._until is not None and time.monotonic() < self._until):
             self.record.tried += 1

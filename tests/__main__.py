@@ -124,7 +124,7 @@ def main() -> int:
 
     good = report(tiers, work())
     if seconds is not None:
-        good = soak.ended(seconds, options.zerotier) and good
+        good = soak.ended(seconds, tiers, options.zerotier) and good
     return 0 if good else 1
 
 

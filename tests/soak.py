@@ -32,11 +32,13 @@ def count(tiers: Sequence[str]) -> int:
     return found
 
 
-def ended(seconds: int, zerotier: Path | None) -> bool:
+def ended(seconds: int, tiers: Sequence[str], zerotier: Path | None) -> bool:
     """Write docs/reliability.json and its page, show the table; whether nothing was lost."""
     named = "the lab's stand-in" if zerotier is None else zerotier.name
     report = reliability.gathered(seconds, named)
     reliability.KEPT.write_text(reliability.text(report))
     reliability.document()
     print(f"\n{reliability.table(report)}\n{reliability.PAGE} shows it")
-    return not report.lost
+    if missing := count(tiers) - len(report.scenarios):
+        print(f"{missing} scenarios have left no record: look into {jobs.REPORTS}")
+    return not report.lost and not missing
