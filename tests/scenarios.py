@@ -1,6 +1,8 @@
 """The fixture `scenario`: a record of each test that is marked as one (lab/scenario.py)."""
 
+import math
 import random
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -15,6 +17,12 @@ MADE = pytest.StashKey[list[Record]]()
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--share", type=float, metavar="SECONDS", help="each scenario repeats itself for so long"
+    )
+    parser.addoption(
+        "--until",
+        type=float,
+        metavar="TIME",
+        help="no more rounds than the fewest after it (seconds since 1970)",
     )
     parser.addoption("--rounds", type=int, metavar="N", help="so many rounds of each scenario")
     parser.addoption("--seed", type=int, help="of the scenarios' chances (default: another one each time)")
@@ -55,7 +63,8 @@ def scenario(request: pytest.FixtureRequest) -> Iterator[Scenario]:
     given = request.config.getoption("--seed")
     seed = random.randrange(2**32) if given is None else given
     record = Record(*marker.args, **marker.kwargs | {"seed": seed})
-    yield Scenario(record, request.config.getoption("--share"), request.config.getoption("--rounds"))
+    share, until, times = map(request.config.getoption, ("--share", "--until", "--rounds"))
+    yield Scenario(record, share, math.inf if until is None else until - time.time(), times)
     if failed := request.node.stash.get(FAILED, ""):
         record.lost.append(failed)
     keep(request.config, record)

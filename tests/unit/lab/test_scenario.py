@@ -59,7 +59,11 @@ def test_without_a_share_of_time_there_are_as_many_rounds_as_the_short_form_has(
 def test_with_a_share_there_are_rounds_until_it_is_spent(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = iter(range(100))
     monkeypatch.setattr("lab.scenario.time.monotonic", lambda: next(clock))
-    assert list(Scenario(record(), 4).rounds(short=1)) == [0, 1, 2, 3]
+    assert list(Scenario(record(), 4).rounds(short=1)) == [0, 1]  # a third one would end when it is over
+
+
+def test_after_the_end_for_all_there_are_no_more_than_the_fewest() -> None:
+    assert list(Scenario(record(), 4, left=-1).rounds(short=2)) == [0, 1]
 
 
 def test_what_takes_long_may_be_less_than_the_short_form_in_a_share() -> None:
