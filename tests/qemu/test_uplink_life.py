@@ -36,7 +36,7 @@ class Life:
     nwid: str
     gateway: Machine
     laptop: Member
-    now: Offer = USUAL
+    now: Offer | None = USUAL  # with which the member was seen to go out
 
     def goes_out(self, offer: Offer) -> None:
         """By both families as far as they are there, from addresses of now."""
@@ -50,10 +50,11 @@ class Life:
 
     def becomes(self, scenario: Scenario, offer: Offer, change: "Change") -> None:
         """The WAN changes; the time until the member goes out as it should is a recovery."""
-        self.now = offer
+        self.now = None
         change(self, offer)
         with scenario.recovery():
             retry(lambda: self.goes_out(offer), WITHIN, f"the member, with {offer}")
+        self.now = offer
 
 
 Change = Callable[[Life, Offer], None]
