@@ -29,6 +29,7 @@ BY_FILE = ("qemu", "netns")
 LONGEST = (
     "qemu/test_power_cuts_pi.py",
     "qemu/test_uplink_life.py",
+    "qemu/test_breakdowns.py",
     "qemu/test_healing.py",
     "qemu/test_power_cuts.py",
     "qemu/test_raspberry_pi.py",
