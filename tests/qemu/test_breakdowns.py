@@ -1,4 +1,4 @@
-"""Its disk, its configuration, its kernel or process 1 fails a gateway: it is one again, or says what it lacks."""
+"""A gateway whose disk, configuration, kernel or process 1 fails: it is one again, or says what it lacks."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
