@@ -28,9 +28,9 @@ BY_FILE = ("qemu", "netns")
 # The longest first, so that no processor is left without work at the end; others come after these.
 LONGEST = (
     "qemu/test_power_cuts_pi.py",
-    "qemu/test_uplink_life.py",
     "qemu/test_breakdowns.py",
     "qemu/test_healing.py",
+    "qemu/test_uplink_life.py",
     "qemu/test_power_cuts.py",
     "qemu/test_raspberry_pi.py",
     "qemu/test_gateway.py",

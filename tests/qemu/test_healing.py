@@ -26,7 +26,10 @@ WITHIN = 30
 
 @pytest.fixture(scope="module")
 def bench(world: World) -> Iterator[Bench]:
-    yield from benches.made(world, "healing", counted=True)
+    for bench in benches.made(world, "healing", counted=True):
+        # Its clock is slower than ours: nobody is to put it forward while something is measured by it.
+        bench.run("systemctl stop systemd-timesyncd")
+        yield bench
 
 
 @dataclass(frozen=True)
@@ -50,7 +53,7 @@ until [ "$(systemctl show -P WatchdogUSec ztgate)" = 20s ]; do sleep 0.1; done
 HELD = AT_WORK + 'kill -STOP "$(systemctl show -P MainPID ztgate)"'
 # Its known fault, on an interface that is there for this only; ztgate is kept from mending it first.
 SPIN = """\
-systemctl stop ztgate-watch.path ztgate.timer
+systemctl stop ztgate-watch.path ztgate.timer ztgate
 ip link add spin0 type dummy && ip link set spin0 up
 sed -i s/{wan}/spin0/ /run/ztgate/ndppd.conf && systemctl restart ztgate-ndppd
 until ip link show spin0 | grep -q ALLMULTI; do sleep 0.1; done
@@ -81,37 +84,43 @@ HARDSHIPS = {
 
 
 # In one command, and its last word is when: each connection costs the gateway time.
-STATE = "cat /run/ztgate/healed/{kind} 2>/dev/null || echo 0; cut -d' ' -f1 /proc/uptime\n"
+STATE = "echo $(cat /run/ztgate/healed/{kind} 2>/dev/null || echo 0) $(cut -d' ' -f1 /proc/uptime)\n"
 
 
-def get_over(bench: Bench, scenario: Scenario, hardship: Hardship) -> None:
+def get_over(bench: Bench, scenario: Scenario, name: str) -> None:
     """Do it, and wait until all is well and it has been counted; first the member, as it asks for less."""
+    hardship = HARDSHIPS[name]
     state = STATE.format(kind=hardship.counted)
     bench.run(hardship.before)
     before, began, *_ = bench.run(f"{state}{hardship.command}").split()
 
     def well() -> float:
         bench.served()
-        now, ended, *_ = bench.run(f"{state}{hardship.holds} || {{ echo it does not hold; exit 1; }}").split()
+        now, ended, *_ = bench.run(f"{state}{hardship.holds}").split()
         want(int(now) > int(before), "it was not counted")
         return float(ended)
 
-    scenario.recovered(retry(well, PATIENCE, hardship.command) - float(began))
+    took = retry(well, PATIENCE, name) - float(began)
+    scenario.figure(f"{name}, worst", f"{max(took, seconds_of(scenario, name)):.1f} s")
+    scenario.recovered(took)
+
+
+def seconds_of(scenario: Scenario, name: str) -> float:
+    """The worst of this one so far."""
+    return float(str(scenario.record.figures.get(f"{name}, worst", "0 s")).split()[0])
 
 
 @pytest.mark.scenario("power", "programs that hang or end, settings lost", within=WITHIN)
 def test_it_heals(bench: Bench, scenario: Scenario) -> None:
     done: Counter[str] = Counter()
     for number in scenario.rounds(short=len(HARDSHIPS)):
-        name, hardship = list(HARDSHIPS.items())[number % len(HARDSHIPS)]
+        name = list(HARDSHIPS)[number % len(HARDSHIPS)]
         try:
-            get_over(bench, scenario, hardship)
+            get_over(bench, scenario, name)
         except Exception as error:  # the others are to be tried all the same
             scenario.lost(f"{name}: {error}")
             retry(bench.served, PATIENCE, f"members after: {name}")
-        done[hardship.counted] += 1
-        worst = max(float(scenario.record.figures.get(name, 0)), scenario.record.recovered[-1])
-        scenario.figure(name, worst)
+        done[HARDSHIPS[name].counted] += 1
     shown = bench.healed()
     if missing := {kind: count for kind, count in done.items() if shown.get(kind, 0) < count}:
         scenario.lost(f"counts: the status has {shown}, and there were more of {missing}")
