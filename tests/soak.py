@@ -35,10 +35,10 @@ def count(tiers: Sequence[str]) -> int:
     return found
 
 
-def ended(seconds: int, tiers: Sequence[str], zerotier: Path | None) -> bool:
+def ended(seconds: int, tiers: Sequence[str], zerotier: Path | None, revision: str) -> bool:
     """Write docs/reliability.json and its page, show the table; whether nothing was lost."""
     named = "the lab's stand-in" if zerotier is None else zerotier.name
-    report = reliability.gathered(seconds, named)
+    report = reliability.gathered(seconds, named, revision)
     reliability.KEPT.write_text(reliability.text(report))
     reliability.document()
     print(f"\n{reliability.table(report)}\n{reliability.PAGE} shows it")
