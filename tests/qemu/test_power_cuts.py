@@ -19,7 +19,7 @@ from .conftest import Make, member_goes_out
 
 # Seconds of wall-clock time from power-on until members are served, under emulation beside other machines.
 WITHIN = 400
-# The same until it rests: a run of an emulated Pi takes half a minute there, and others follow what it changed.
+# The same until it rests: a run of an emulated Pi takes half a minute there, and others follow it.
 CALM = 240
 FIRST_BOOT = 60.0  # seconds: about what a first boot takes on a free processor
 FIRST_CUTS, LATER_CUTS = 5, 14
