@@ -1,6 +1,6 @@
 .DEFAULT_GOAL := help
 TESTS := ./build.py run python -m tests $(if $(ZEROTIER),--zerotier $(ZEROTIER))
-.PHONY: help setup demo check test unit image netns qemu soak bench clean
+.PHONY: help setup demo check test unit image netns qemu soak cuts bench clean
 
 help:   ## show this list
 	@sed -n 's/^\([a-z]*\):.*##/  make \1\t/p' $(MAKEFILE_LIST) | expand -t 15
@@ -19,6 +19,9 @@ unit image netns qemu:  ## (also by their own names) one tier of the tests
 	$(TESTS) $@
 soak:   ## what takes long and seldom finds anything; SECONDS=3600: hardships for so long, and docs/reliability.md
 	$(TESTS) $(if $(SECONDS),--scenarios $(SECONDS),--soak)
+cuts:   ## 200 power cuts of the VPS at random moments, 20 of the Raspberry Pi: ROUNDS of 20, some hours without KVM
+	$(TESTS) qemu -- -m scenario -k test_power_cuts.py --rounds $(or $(ROUNDS),10)
+	$(TESTS) qemu -- -m scenario -k test_power_cuts_pi.py
 bench:  ## measure builds side by side with mkosi, debos and vmdb2 (RUNS=3 for medians; an hour or so each)
 	./build.py bench $(if $(RUNS),--runs $(RUNS)) $(if $(MIRROR),--mirror $(MIRROR))
 clean:  ## remove what was built, and the cache

@@ -30,7 +30,9 @@ HEAD = """# Reliability
 What homes and clouds do to a gateway, tried on the shipped code in the lab, as often as {seconds} seconds
 in all allowed. The times are from the hardship, or from its end where it lasts, until members are served
 again: wall-clock time on the machine below, which emulates the gateway where it has no KVM, and is then many
-times slower than a real one. A scenario that takes longer than it is allowed counts as lost.
+times slower than a real one. Programs that hang or end, and settings that are lost, go by the gateway's own
+clock: its processor executes an instruction in a nanosecond. A scenario that takes longer than it is allowed
+counts as lost.
 """
 
 
@@ -51,23 +53,19 @@ class Report:
         return [f"{record.name}: {what}" for record in self.scenarios for what in record.lost]
 
 
-def gathered(seconds: int, zerotier: str) -> Report:
+def revision() -> str:
+    """What is under test, as long as nothing is changed."""
+    git = ("git", "-c", f"safe.directory={disk.ROOT}", "-C", str(disk.ROOT))
+    describe = (*git, "describe", "--always", "--dirty")
+    return process.run(describe).strip() if process.succeeds(describe) else "unknown"
+
+
+def gathered(seconds: int, zerotier: str, revision: str) -> Report:
     """The records that lie there, as one report.
 
     zerotier: which package was under test.
     """
     today = datetime.date.today().isoformat()
-    root = [
-        "git",
-        "-c",
-        f"safe.directory={disk.ROOT}",
-        "-C",
-        str(disk.ROOT),
-        "describe",
-        "--always",
-        "--dirty",
-    ]
-    revision = process.run(root).strip() if process.succeeds(root) else "unknown"
     return Report(today, revision, seconds, zerotier, this_machine.described(), scenario.read())
 
 
@@ -90,9 +88,17 @@ def row(record: Record) -> Row:
         record.name,
         str(record.tried),
         *shown,
-        f"{record.within:.0f} s",
+        f"{record.within:.0f} s" if record.within else "-",
         str(len(record.lost) or "nothing"),
     )
+
+
+def said(record: Record) -> str:
+    """It in a line."""
+    times = f"worst {max(record.recovered):.1f} s of {record.within:.0f}" if record.recovered else ""
+    figures = (f"{name} {value}" for name, value in record.figures.items())
+    lost = f"LOST {'; '.join(record.lost)}" if record.lost else "nothing lost"
+    return ", ".join(filter(None, (f"{record.tried} rounds", times, *figures, lost)))
 
 
 def table(report: Report) -> str:

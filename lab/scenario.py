@@ -12,6 +12,7 @@ docs/reliability.md shows the last one (lab/reliability.py).
 """
 
 import json
+import math
 import random
 import re
 import time
@@ -57,20 +58,32 @@ class Record:
 
 
 class Scenario:
-    """A test's hand on its record. ``share``: the seconds that it may take; None for the short form."""
+    """A test's hand on its record. ``share``: the seconds that it may take; None for the short form.
 
-    def __init__(self, record: Record, share: float | None) -> None:
-        self.record = record
+    left: the seconds that are left for all scenarios; times: so many rounds, whatever else is said of them.
+    """
+
+    def __init__(
+        self, record: Record, share: float | None, left: float = math.inf, times: int | None = None
+    ) -> None:
+        self.record, self._times = record, times
         self.random = random.Random(record.seed)
-        self._until = None if share is None else time.monotonic() + share
+        self._until = None if share is None else time.monotonic() + min(share, left)
 
-    def rounds(self, short: int) -> Iterator[int]:
-        """As many as fit into its share of the time, and never fewer than ``short``."""
-        number = 0
-        while number < short or (self._until is not None and time.monotonic() < self._until):
+    def rounds(self, short: int, least: int | None = None) -> Iterator[int]:
+        """As many as fit into its share of the time, and never fewer than ``least``; without one, ``short``.
+
+        least: ``short`` unless it is said. A round that is longer than what is left does not begin.
+        """
+        fewest = self._times or (short if self._until is None or least is None else least)
+        number, longest = 0, 0.0
+        began = time.monotonic()
+        while number < fewest or (self._until is not None and began + longest < self._until):
             self.record.tried += 1
             yield number
             number += 1
+            ended = time.monotonic()
+            began, longest = ended, max(longest, ended - began)
 
     @contextmanager
     def recovery(self) -> Iterator[None]:

@@ -6,6 +6,7 @@ The host that it runs in has a routing rule for each direction, which sends what
 and from the other into B. The devices appear with the program.
 """
 
+import contextlib
 import fcntl
 import heapq
 import os
@@ -42,7 +43,8 @@ def main(a: str, b: str, milliseconds: str) -> None:
                 heapq.heappush(waiting, (due, number, other[file], packet))
         while waiting and waiting[0][0] <= time.monotonic():
             _, _, file, packet = heapq.heappop(waiting)
-            os.write(file, packet)
+            with contextlib.suppress(OSError):  # of an end that is still down, or down again
+                os.write(file, packet)
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ import sys
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
+from lab import reliability
 from tests import access_point, browser, jobs, kernel, soak
 from tests.conftest import ROOT
 from tests.jobs import REPORTS, Job
@@ -27,6 +28,10 @@ TIERS = ("unit", "image", "netns", "qemu")
 BY_FILE = ("qemu", "netns")
 # The longest first, so that no processor is left without work at the end; others come after these.
 LONGEST = (
+    "qemu/test_power_cuts_pi.py",
+    "qemu/test_breakdowns.py",
+    "qemu/test_healing.py",
+    "qemu/test_uplink_life.py",
     "qemu/test_power_cuts.py",
     "qemu/test_raspberry_pi.py",
     "qemu/test_gateway.py",
@@ -110,6 +115,7 @@ def main() -> int:
     REPORTS.mkdir(parents=True, exist_ok=True)
     chosen = ["-m", "soak" if options.soak else "not soak"] if seconds is None else soak.began(seconds, tiers)
     chosen += rest
+    revision = reliability.revision()  # it may be another one when the tests have come to their end
 
     def work() -> Iterator[Job]:
         if "unit" in tiers:
@@ -120,7 +126,7 @@ def main() -> int:
 
     good = report(tiers, work())
     if seconds is not None:
-        good = soak.ended(seconds, options.zerotier) and good
+        good = soak.ended(seconds, tiers, options.zerotier, revision) and good
     return 0 if good else 1
 
 

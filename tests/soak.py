@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,11 +14,13 @@ from tests.conftest import ROOT
 def began(seconds: int, tiers: Sequence[str]) -> list[str]:
     """Forget the last soak's records; pytest's options for this one.
 
-    A scenario's share includes what its test needs before the first round, a boot for instance.
+    What a test needs before its first round, a boot for instance, is in nobody's share: so there is an end
+    for all, too, after which those that have not begun are tried as seldom as they may be.
     """
     for path in scenario.RECORDS.glob("*.json"):
         path.unlink()
-    return ["-m", "scenario", "--share", str(seconds * jobs.LANES / count(tiers))]
+    share = seconds * jobs.LANES / count(tiers)
+    return ["-m", "scenario", "--share", str(share), "--until", str(time.time() + seconds)]
 
 
 def count(tiers: Sequence[str]) -> int:
@@ -32,11 +35,13 @@ def count(tiers: Sequence[str]) -> int:
     return found
 
 
-def ended(seconds: int, zerotier: Path | None) -> bool:
+def ended(seconds: int, tiers: Sequence[str], zerotier: Path | None, revision: str) -> bool:
     """Write docs/reliability.json and its page, show the table; whether nothing was lost."""
     named = "the lab's stand-in" if zerotier is None else zerotier.name
-    report = reliability.gathered(seconds, named)
+    report = reliability.gathered(seconds, named, revision)
     reliability.KEPT.write_text(reliability.text(report))
     reliability.document()
     print(f"\n{reliability.table(report)}\n{reliability.PAGE} shows it")
-    return not report.lost
+    if missing := count(tiers) - len(report.scenarios):
+        print(f"{missing} scenarios have left no record: look into {jobs.REPORTS}")
+    return not report.lost and not missing

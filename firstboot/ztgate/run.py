@@ -9,11 +9,13 @@ import subprocess
 from collections.abc import Sequence
 
 from . import alive
-from .errors import ZtgateError
+from .errors import WaitingError, ZtgateError
 
 log = logging.getLogger("ztgate")
 # Debian package of each tool, for the error when one is missing.
 PACKAGES = {"nft": "nftables", "ip": "iproute2", "ping": "iputils-ping", "ndppd": "ndppd"}
+# iproute2's words for an interface.
+GONE = ("Cannot find device", "does not exist")
 
 
 class CommandError(ZtgateError):
@@ -26,12 +28,17 @@ class CommandError(ZtgateError):
         super().__init__(f"`{shlex.join(argv)}` failed ({status}): {' / '.join(last) or 'no output'}", hint)
 
 
+class VanishedError(CommandError, WaitingError):
+    """It was about an interface that is not there any more: the next look begins with those that are."""
+
+
 def expect_success(argv: Sequence[str], status: int, output: str) -> str:
     """The output of a finished tool; CommandError when it failed."""
     if status != 0:
         tool = argv[0]
         hint = f"apt install {PACKAGES[tool]}" if status == 127 and tool in PACKAGES else ""
-        raise CommandError(argv, status, output, hint)
+        vanished = tool == "ip" and any(words in output for words in GONE)
+        raise (VanishedError if vanished else CommandError)(argv, status, output, hint)
     return output
 
 

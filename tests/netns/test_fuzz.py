@@ -30,7 +30,7 @@ from tests.unit.firstboot.support import FakeController, machine, tools, with_co
 from . import fuzzing
 from .api_doors import DOORS, Change, Door
 
-SHORT, LONG = 40, 10_000
+SHORT, ROUND, ROUNDS = 40, 100, 100
 # An input that fails is shown as it came: to make it smaller can take for ever.
 PHASES = (hypothesis.Phase.generate,)
 LIMIT = 30.0  # seconds for one input; a good one takes a tenth of one
@@ -198,11 +198,10 @@ def test_hostile_input(name: str) -> None:
 
 
 @pytest.mark.soak
-@pytest.mark.scenario("attack", "hostile input of every kind", within=7200)
+@pytest.mark.scenario("attack", "hostile input of every kind", within=0)
 def test_much_hostile_input(scenario: Scenario) -> None:
-    """10,000 of each kind, whatever the time, as the issue of it is how much was tried."""
-    for _ in scenario.rounds(short=1):
+    """10,000 of each kind, or as many as fit into a share of a soak's time; each input has its own limit."""
+    for number in scenario.rounds(short=ROUNDS, least=1):
         for name in KINDS:
-            with scenario.recovery():
-                fuzz(name, LONG, scenario.random.getrandbits(32))
-            scenario.figure(name, LONG)
+            fuzz(name, ROUND, scenario.random.getrandbits(32))
+            scenario.figure(f"inputs: {name}", (number + 1) * ROUND)

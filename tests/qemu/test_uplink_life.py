@@ -36,10 +36,10 @@ class Life:
     nwid: str
     gateway: Machine
     laptop: Member
-    now: Offer = USUAL
+    now: Offer | None = USUAL  # with which the member was seen to go out
 
     def goes_out(self, offer: Offer) -> None:
-        """By both families as far as they are there, from addresses of now."""
+        """By both families as far as they are there, from addresses of now; and by no other."""
         seen = self.laptop.get(echo_url(4), timeout=3)["address"]
         want(seen == offer.lease4, f"the internet saw {seen}")
         fresh = [net for net, state in offer.prefixes if state != "deprecated"]
@@ -47,13 +47,20 @@ class Life:
             own = self.laptop.get(echo_url(6), timeout=3)["address"]
             nets = [IPv6Network(f"{net.split('/')[0]}/64") for net in fresh]
             want(any(IPv6Address(own) in net for net in nets), f"the internet saw {own}")
+        else:
+            want(not self.reaches6(), "IPv6 is still there")
+
+    def reaches6(self) -> bool:
+        """Whether anything comes back by IPv6."""
+        return self.laptop.host.succeeds("curl", "-sS", "--fail", "--max-time", "3", echo_url(6))
 
     def becomes(self, scenario: Scenario, offer: Offer, change: "Change") -> None:
         """The WAN changes; the time until the member goes out as it should is a recovery."""
-        self.now = offer
+        self.now = None
         change(self, offer)
         with scenario.recovery():
             retry(lambda: self.goes_out(offer), WITHIN, f"the member, with {offer}")
+        self.now = offer
 
 
 Change = Callable[[Life, Offer], None]

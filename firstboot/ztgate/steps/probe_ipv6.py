@@ -14,8 +14,10 @@ from ..facts.ipv6_probe import DOWN, ON_LINK, ROUTED
 from ..facts.wan import Wan
 from ..machine import Machine
 
+WORKS = (ON_LINK, ROUTED)
 log = logging.getLogger("ztgate")
 RETRY = 600.0  # seconds after which a prefix that was of no use is tried again, once the gateway is set up
+AGAIN = 60.0  # the same of one that works, where there are others: a router that is back announces no new one
 
 
 def run(
@@ -36,10 +38,9 @@ def run(
     beside = sorted(str(other) for other in {*wan.delegated, *wan.prefixes} - {prefix})
     key = " ".join((f"{prefix} on {wan.interface6}", *(["beside", *beside] if beside else [])))
     known = store.read_json(mark)
-    if key in known:
-        verdict, at = known[key]
-        if not _is_due(verdict, machine.clock.now() - at, retry, alone=not beside):
-            return str(verdict)
+    before, at = known.get(key, ("", 0.0))
+    if before and not _is_due(before, machine.clock.now() - at, retry, alone=not beside):
+        return str(before)
     if machine.dry_run:
         return ROUTED if prefix in wan.delegated else ON_LINK
     address = ipv6_probe.address_for(subnet, random.getrandbits(32))
@@ -49,6 +50,8 @@ def run(
         )
     )
     log.info("probed %s with %s: %s", key, address, verdict)
+    if before in WORKS and verdict not in WORKS:
+        known = {}  # so much has changed that what did not work may do now
     store.write(mark, json.dumps({**known, key: (verdict, machine.clock.now())}).encode())
     return verdict
 
@@ -58,8 +61,8 @@ def _is_due(verdict: str, age: float, retry: float | None, *, alone: bool) -> bo
 
     Of several, one may have been forgotten by a router that announces another one again.
     """
-    if verdict in (ON_LINK, ROUTED):
-        return not alone and age >= RETRY
+    if verdict in WORKS:
+        return not alone and age >= AGAIN
     if retry is None:
         return False
     return verdict == DOWN or age >= retry

@@ -18,12 +18,11 @@ from ..errors import WaitingError, ZtgateError, reading
 from ..facts import around
 from ..machine import Machine
 from ..register import Target
-from ..run import CommandError
+from ..run import VanishedError
 from ..zerotier import Network
 
 PATIENCE = 20.0  # seconds for published routes to come back here; 1 to 5 were measured
 UNIT = "zerotier-one.service"
-GONE = "does not exist"  # iproute2's words
 REMEDY = "systemctl restart zerotier-one"
 ZEROTIERS = {"kernel", "static"}  # protocols of the routes that come with addresses, and of ZeroTier's own
 Interface = IPv4Interface | IPv6Interface
@@ -107,9 +106,7 @@ def kernel(machine: Machine, network: Network) -> None:
     """Mend what can be mended here; warnings say what remains."""
     try:
         found = _read(machine, network.interface)
-    except CommandError as error:
-        if GONE not in error.output:
-            raise
+    except VanishedError:
         machine.mend("interface", [Command(("systemctl", "restart", UNIT), "members' interface is gone")])
         raise WaitingError(f"ZeroTier makes its interface {network.interface} again") from None
     machine.mend("routes" if found.up else "interface", plan(network, found))

@@ -180,3 +180,21 @@ def test_a_damaged_status_is_none(tmp_path: Path, content: str) -> None:
     made.paths.status_json.parent.mkdir(parents=True)
     made.paths.status_json.write_text(content)
     assert "never ran" in report.text(report.read(made))
+
+
+@pytest.mark.parametrize("said", ['Cannot find device "zt0"', 'Device "zt0" does not exist.'])
+def test_an_interface_that_vanishes_meanwhile_is_waited_for(
+    tmp_path: Path, controller: FakeController, said: str
+) -> None:
+    """Whatever was just asked about it: ZeroTier makes it again, so that is no failure."""
+    made = machine(tmp_path, controller, KEEP)
+    assert service.apply(made, once=True) == service.READY
+    others = made.probe
+
+    def vanished(argv: tuple[str, ...], **options: str) -> tuple[int, str]:
+        return (1, said) if argv[:5] == ("ip", "-6", "-j", "neigh", "show") else others(argv, **options)
+
+    made.probe = vanished
+    assert service.apply(made, once=True) == service.WAITING
+    made.probe = others
+    assert service.apply(made, once=True) == service.READY

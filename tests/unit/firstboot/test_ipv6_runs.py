@@ -238,6 +238,24 @@ def test_one_of_several_prefixes_is_probed_now_and_then(tmp_path: Path, controll
     assert probes(made) == 1
     go(made)
     assert probes(made) == 0
-    made.clock.sleep(probe_ipv6.RETRY)
+    made.clock.sleep(probe_ipv6.AGAIN)
     go(made)
     assert probes(made) == 1
+
+
+def test_the_router_of_before_is_back(tmp_path: Path, controller: FakeController) -> None:
+    """Both prefixes have been there all the time, and the one that did not work is the one that does now."""
+    made = machine(tmp_path, controller, KEEP)
+    go(made)
+    rotate(made)
+    others, gone = made.probe, "2600:db8:0:1:"
+
+    def forgetful(argv: tuple[str, ...], **options: str) -> tuple[int, str]:
+        lost = argv[0] == "ping" and any(word.startswith(gone) for word in argv)
+        return (1, "") if lost else others(argv, **options)
+
+    made.probe = forgetful
+    assert go(made).subnet == f"{NEXT}:ff::/80"
+    gone = NEXT
+    made.clock.sleep(probe_ipv6.AGAIN)
+    assert go(made).subnet == str(SUBNET)

@@ -35,6 +35,14 @@ def test_loses(scenario):
 @pytest.mark.scenario("network", "one that never begins", within=5)
 def test_nothing(scenario):
     pass
+
+@pytest.fixture
+def world():
+    raise RuntimeError("no world")
+
+@pytest.mark.scenario("network", "one without a world", within=5)
+def test_without(world, scenario):
+    pass
 """
 
 
@@ -51,7 +59,20 @@ def test_without_a_share_of_time_there_are_as_many_rounds_as_the_short_form_has(
 def test_with_a_share_there_are_rounds_until_it_is_spent(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = iter(range(100))
     monkeypatch.setattr("lab.scenario.time.monotonic", lambda: next(clock))
-    assert list(Scenario(record(), 4).rounds(short=1)) == [0, 1, 2, 3]
+    assert list(Scenario(record(), 4).rounds(short=1)) == [0, 1]  # a third one would end when it is over
+
+
+def test_after_the_end_for_all_there_are_no_more_than_the_fewest() -> None:
+    assert list(Scenario(record(), 4, left=-1).rounds(short=2)) == [0, 1]
+
+
+def test_what_takes_long_may_be_less_than_the_short_form_in_a_share() -> None:
+    assert list(Scenario(record(), 0).rounds(short=100, least=1)) == [0]
+    assert len(list(Scenario(record(), None).rounds(short=100, least=1))) == 100
+
+
+def test_so_many_rounds_as_were_asked_for() -> None:
+    assert list(Scenario(record(), None, times=3).rounds(short=1)) == [0, 1, 2]
 
 
 def test_a_recovery_that_takes_too_long_is_an_error_and_is_recorded() -> None:
@@ -84,7 +105,7 @@ def test_the_fixture_records_what_each_test_came_to(tmp_path: Path) -> None:
     )
     words = [sys.executable, "-m", "pytest", "-q", "-p", "tests.scenarios", "--seed", "7", str(tmp_path)]
     done = subprocess.run(words, cwd=ROOT, stdin=subprocess.DEVNULL, capture_output=True, text=True)
-    assert "2 passed" not in done.stdout and "3 errors" in done.stdout, done.stdout
+    assert "2 passed" not in done.stdout and "4 errors" in done.stdout, done.stdout
     found = {path.stem: json.loads(path.read_text()) for path in tmp_path.glob("*.json")}
     good, fails = found["power-a-good-one"], found["power-one-that-fails"]
     assert (good["tried"], good["recovered"], good["lost"], good["seed"]) == (3, [0, 1, 2], [], 7)
@@ -92,3 +113,5 @@ def test_the_fixture_records_what_each_test_came_to(tmp_path: Path) -> None:
     assert (fails["tried"], fails["lost"]) == (1, ["AssertionError: no routes"])
     assert found["network-one-that-loses"]["lost"] == ["identity 0", "identity 1"]
     assert found["network-one-that-never-begins"]["tried"] == 0
+    assert found["network-one-without-a-world"]["lost"] == ["RuntimeError: no world"]
+    assert "scenario a good one (--seed 7): 3 rounds, worst 2.0 s of 5, seen " in done.stdout
