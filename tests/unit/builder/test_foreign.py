@@ -20,7 +20,9 @@ RELEASE = tuple(int(part) for part in platform.release().split(".")[:2])
 needs_own_binfmt = pytest.mark.skipif(
     RELEASE < (6, 7), reason="Linux 6.7 brought binfmt_misc to user namespaces"
 )
-TARGET = 'for word; do case "$word" in *.tar) target=$word;; esac; done; echo tar > "$target"'
+TARGET = """
+for word; do case "$word" in *.tar | */root) target=$word;; esac; done
+case "$target" in *.tar) echo tar > "$target";; *) mkdir "$target";; esac"""
 
 
 @pytest.fixture(autouse=True)

@@ -231,7 +231,7 @@ def test_too_little_room_is_said_before_anything_begins(
     cache = tmp_path / "cache"
     with pytest.raises(BuildError) as e:
         pipeline.build("vps-amd64", plan.Options(cache=cache, out=tmp_path / "out"), Seen())
-    assert f"{tmp_path}: no room: 100 MiB are free, a build needs up to 2500 MiB" in e.value.message
+    assert f"{tmp_path}: no room: 100 MiB are free, a build needs up to 3000 MiB" in e.value.message
     assert "--cache" in e.value.hint
     assert not cache.exists()
 

@@ -79,7 +79,8 @@ def test_the_tools_trees_own_mmdebstrap_is_entered(
     (argv,) = ran
     assert argv[argv.index("--usr") : argv.index("--variant=apt")] == [
         *("--usr", f"{tmp_path}/tools/tree/usr", *(word.format(tmp_path) for word in where)),
-        *("--", "mmdebstrap", "--mode=root", "--format=tar"),
+        *("--", "sh", "-c", debian.PACK, "sh", f"{work.out}/root.tar", f"{work.out}/scratch/root"),
+        *("mmdebstrap", "--mode=root", "--format=directory"),
     ]
     mounted = f"mount --bind {work.out}/packages "
     assert [word.split(" && ")[-1] for word in argv if mounted in word] == [f'{mounted}"$1/.packages"']
