@@ -90,8 +90,7 @@ def run(machine: Machine, settings: config.Controller) -> str:
 def _trim(machine: Machine) -> None:
     """cloud-init wrote its copies anew at each stage: the older ones lie in free blocks, which are given up.
 
-    A disk that knows no discard keeps them; nothing can be done about that from here. Nobody waits for one that
-    does: it may take seconds.
+    A disk that knows no discard keeps them; nothing can be done about that from here. Nobody waits for it.
     """
     if not machine.dry_run:
         machine.probe(("sync",))

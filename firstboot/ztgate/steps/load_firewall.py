@@ -16,7 +16,7 @@ LOOK = ("nft", "-s", "-t", "list", "table", "inet", "ztgate")
 
 
 def plan(text: str, paths: Paths) -> list[Action]:
-    """Load, then save for the next boot. The kernel takes a text whole or not at all: a bad one changes nothing.
+    """Load, then save for the next boot: the kernel takes a text whole or not at all.
 
     On a disk that takes nothing any more the rules of now count more than those of the next boot.
     """
