@@ -111,7 +111,7 @@ def revision(text: str) -> str:
     return found[1] if found else ""
 
 
-@pytest.mark.parametrize("actions", [0, 1, 2])
+@pytest.mark.parametrize("actions", [0, 1])
 def test_killed_at_each_step_of_loading(world: World, tmp_path: Path, actions: int) -> None:
     """What is loaded is the old rules or the new ones, what is saved likewise, and the next run ends it."""
     world.load()
@@ -121,7 +121,7 @@ def test_killed_at_each_step_of_loading(world: World, tmp_path: Path, actions: i
     with traffic(world) as account:
         retry(lambda: want(account.seen.keys() == MAY, str(account.seen)), 10, "what may pass")
         assert not killed(world, tmp_path, actions)
-        assert _loaded(world.gw) == old, "loading is the last action"
+        assert (_loaded(world.gw) == old) == (actions == 0), "loading is the first action"
         assert world.gw.succeeds("nft", "-c", "-f", saved), "whole, old or new"
         assert killed(world, tmp_path, -1)
     new = _loaded(world.gw)
