@@ -34,21 +34,23 @@ MARKS = (
 )
 # Then come units, by the beginnings of their names; the first that fits counts.
 PARTS = (("cloud-init", ("cloud-",)), ("ZeroTier", ("zerotier-",)), ("ztgate", ("ztgate",)))
-SERVICES, REST = "other services", "systemd, and the kernel by itself"
-ASKING = "ssh.service"  # runs for who asks for these figures, and afterwards
+REST = "other services, systemd, and the kernel by itself"
+# They run when the gateway is ready, the last two for who asks for these figures.
+AFTERWARDS = (
+    *("ztgate-watch", "ztgate-grow", "ztgate-cloud-init-done", "systemd-logind"),
+    *("ztgate-sshkeys", "ssh"),
+)
 
 # Processor time is a count of instructions here (lab/qemu.py, COUNTED): what each unit has used and, of those
-# that have ended, what systemd noted. The slice has all of them.
+# that have ended, what systemd noted.
 ASK = r"""
 systemctl show '*' --property=Id,CPUUsageNSec | awk -v RS= '{ print $1, $2 }'
-echo "Id=system.slice/all CPUUsageNSec=$(sed -n 's/^usage_usec //p' /sys/fs/cgroup/system.slice/cpu.stat)000"
 journalctl -b -o json --output-fields=UNIT,CPU_USAGE_NSEC MESSAGE_ID=ae8f7b866b0347b9af31fe1c80b127c0
 """
 # A minute later, when it has settled, and with nobody logged in.
 WEIGH = "systemctl stop ssh.service; grep -E '^Mem(Total|Available):' /proc/meminfo >/dev/console"
 WEIGHED = r"MemTotal: +(?P<total>\d+) kB\s+MemAvailable: +(?P<available>\d+) kB"
 SHOWN = re.compile(r"^(?:CPUUsageNSec=(\d+) Id=(\S+)|Id=(\S+) CPUUsageNSec=(\d+))$", re.MULTILINE)
-ALL = "system.slice/all"
 NEVER = 2**64 - 1  # systemd's "not counted"
 SHOWN_UNITS = 70  # of all, those that take most
 
@@ -70,35 +72,22 @@ class Boot:
     units: Mapping[str, int]
 
 
-@dataclass(frozen=True)
-class Used:
-    """What the guest knows of itself: instructions by unit, and of all services together."""
-
-    units: Mapping[str, int]
-    services: int
-
-
-def read(said: str) -> Used:
-    """What `ASK` printed. What counts of a unit is its first run; others came after the gateway was ready."""
+def read(said: str) -> dict[str, int]:
+    """What `ASK` printed, by unit. Its first run counts; others came after the gateway was ready."""
     runs: dict[str, list[int]] = {}
     for line in said.splitlines():
         if line.startswith("{"):
             note = json.loads(line)
             runs.setdefault(note["UNIT"], []).append(int(note["CPU_USAGE_NSEC"]))
-    services = 0
     for match in SHOWN.finditer(said):
         count, name = int(match[1] or match[4]), match[2] or match[3]
-        if name == ALL:
-            services = count
-        elif name.endswith(".service") and count != NEVER and count not in runs.get(name, ()):
+        if name.endswith(".service") and count != NEVER and count not in runs.get(name, ()):
             runs.setdefault(name, []).append(count)
-    asking = sum(runs.pop(ASKING, ()))
-    again = sum(count for counts in runs.values() for count in counts[1:])
-    units = {name: counts[0] for name, counts in runs.items()}
-    return Used(units, services - asking - again)
+    afterwards = {f"{name}.service" for name in AFTERWARDS}
+    return {name: counts[0] for name, counts in runs.items() if name not in afterwards}
 
 
-def divided(marks: Sequence[Phase], total: int, used: Used) -> Boot:
+def divided(marks: Sequence[Phase], total: int, units: Mapping[str, int]) -> Boot:
     """The phases of a boot: the marks' are counts from power-on, units' are what they used."""
     counts = [0, *(mark.instructions for mark in marks)]
     phases = [
@@ -107,12 +96,11 @@ def divided(marks: Sequence[Phase], total: int, used: Used) -> Boot:
     left = total - counts[-1]
     named = 0
     for name, beginnings in PARTS:
-        part = sum(count for unit, count in used.units.items() if unit.startswith(beginnings))
+        part = sum(count for unit, count in units.items() if unit.startswith(beginnings))
         phases.append(Phase(name, part))
         named += part
-    others = used.services - named
-    largest = dict(sorted(used.units.items(), key=lambda item: -item[1])[:SHOWN_UNITS])
-    return Boot((*phases, Phase(SERVICES, others), Phase(REST, left - named - others)), total, largest)
+    largest = dict(sorted(units.items(), key=lambda item: -item[1])[:SHOWN_UNITS])
+    return Boot((*phases, Phase(REST, left - named)), total, largest)
 
 
 def boot(world: World, machine: Machine) -> Boot:
@@ -168,8 +156,8 @@ def table(result: Json) -> str:
         for phase, later in zip(result["phases"], result["later"]["phases"], strict=True)
     ]
     rows.append(("until `ztgate: ready`", result["total"], result["later"]["total"]))
-    lines = [f"{'millions of instructions':36}{'first boot':>12}{'later':>10}"]
-    lines += [f"{name:36}{first / 1e6:12.0f}{later / 1e6:10.0f}" for name, first, later in rows]
+    lines = [f"{'millions of instructions':54}{'first boot':>12}{'later':>10}"]
+    lines += [f"{name:54}{first / 1e6:12.0f}{later / 1e6:10.0f}" for name, first, later in rows]
     return "\n".join([*lines, f"memory in use: {result['idle_memory_mb']} MB"])
 
 
