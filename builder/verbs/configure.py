@@ -64,10 +64,10 @@ def run(options: argparse.Namespace) -> None:
 
 def _batch(options: argparse.Namespace) -> None:
     """Personal copies of one image."""
-    from builder import batch
+    from builder import batch, formats
 
     out = options.out or options.file.with_name(f"{options.file.stem}-gateways")
-    suffix = options.format.replace("raw", ".img")
+    suffix = formats.FORMATS[options.format].suffix
     how = batch.How(suffix, force=options.force, checksums=options.checksums)
     receipts = batch.configure(options.file, options.batch, out, say, how)
     show(options, {"receipts": [dataclasses.asdict(receipt) for receipt in receipts]}, "")

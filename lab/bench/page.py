@@ -93,8 +93,7 @@ def aims(report: Report) -> Iterator[Row]:
     for case, what, most, says in AIMS if ours else ():
         assert ours is not None
         found = report.ratio(ours, case) if what == "ratio" else ours.middle(case, what)
-        verdict = "not measured" if found is None else "reached" if found <= most else "missed"
-        yield says, f"{most:.1f}", "" if found is None else f"{found:.2f}", verdict
+        yield _aim(says, most, found, digits=1)
     if made := [devices for devices in report.devices if not devices.error]:
         quickest = min(made, key=lambda devices: devices.each("wall"))
         says = f"seconds for one more device ({quickest.format})"
@@ -105,8 +104,9 @@ def aims(report: Report) -> Iterator[Row]:
         )
 
 
-def _aim(says: str, most: float, found: float) -> Row:
-    return says, f"{most:.2f}", f"{found:.2f}", "reached" if found <= most else "missed"
+def _aim(says: str, most: float, found: float | None, digits: int = 2) -> Row:
+    verdict = "not measured" if found is None else "reached" if found <= most else "missed"
+    return says, f"{most:.{digits}f}", "" if found is None else f"{found:.2f}", verdict
 
 
 def _boots(boot: dict[str, Any] | None) -> Iterator[tuple[str, dict[str, Any]]]:
