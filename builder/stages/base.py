@@ -14,6 +14,9 @@ from builder.pool import Debs
 from builder.stages import Work
 from builder.tarfiles import tar_of_tree
 
+# systemd's own package makes the users of its own files alone.
+USERS = '--customize-hook=chroot "$1" systemd-sysusers ztgate.conf'
+
 
 @dataclass(frozen=True)
 class BaseStage:
@@ -56,5 +59,5 @@ class BaseStage:
         """Without a mirror, mmdebstrap writes Debian's own to the sources, updates and security included."""
         seed = work.out / "bootstrap.tar"
         tar_of_tree(self.bootstrap, seed, self.epoch)
-        self.layer.make(work, [f"--setup-hook=tar-in {shlex.quote(str(seed))} /"])
+        self.layer.make(work, [f"--setup-hook=tar-in {shlex.quote(str(seed))} /", USERS])
         seed.unlink()

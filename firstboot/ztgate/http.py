@@ -9,24 +9,20 @@ import email.utils
 import json
 import time
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import urljoin, urlsplit
 
+from . import apart
 from .calls import Calls, UnavailableError
 from .errors import ZtgateError
+from .exchange import AGAIN, Exchange, Question, Reply
 from .secret import hidden
 from .wait import TooSlow, deadline, pauses
 
-if TYPE_CHECKING:
-    import requests
-
 RETRIED = {408, 425, 429}  # and everything from 500 on
-TIMEOUT = (10.0, 30.0)  # seconds: to connect, between two reads
 LIMIT = 60.0  # seconds for a whole reply, which may come byte by byte
 HERE = 30.0  # seconds that are waited within a round; for longer pauses the round ends
 SHOWN = 200  # characters of a server's words
-AGAIN = "nothing to do here: it is asked again by itself, every few minutes"
-WAY = "`ztgate doctor` shows how far the way there leads; it is tried again by itself, every few minutes"
 PORTAL = "log in where this machine is connected to the internet, or correct controller.url"
 WRONG_API = "is controller.kind right for this URL?"
 
@@ -51,18 +47,18 @@ class Api:
         url: str,
         headers: Mapping[str, str],
         *,
-        ca_file: str | None,
+        authority: str | None,
         calls: Calls,
         clock_doubt: str = "",
-        session: requests.Session | None = None,
+        exchange: Exchange | None = None,
     ) -> None:
         self.url = url
         self.host = urlsplit(url).netloc
         self._headers = dict(headers)
-        self._ca_file = ca_file
+        self._authority = authority
         self._calls = calls
         self._clock_doubt = clock_doubt
-        self._session = session
+        self._exchange = apart.exchange() if exchange is None else exchange
 
     def request(self, method: str, path: str, body: Any = None) -> Any:
         """The decoded answer; StatusError for 3xx and 4xx, UnavailableError when there is none."""
@@ -85,57 +81,40 @@ class Api:
         raise AssertionError("pauses() never ends")
 
     def _attempt(self, method: str, path: str, body: Any) -> Any:
-        reply = self._exchange(method, path, body)
-        if reply.status_code in RETRIED or reply.status_code >= 500:
+        reply = self._answer(method, path, body)
+        if reply.status in RETRIED or reply.status >= 500:
             raise self._in_trouble(reply)
-        if not 200 <= reply.status_code < 300:
+        if not 200 <= reply.status < 300:
             raise self._refused(reply, method, path)
         return self._decoded(reply.content)
 
-    def _exchange(self, method: str, path: str, body: Any) -> requests.Response:
+    def _answer(self, method: str, path: str, body: Any) -> Reply:
         """One request and the whole of its reply."""
-        import requests  # slow to import: a reboot does not need it
-
-        if self._session is None:
-            self._session = requests.Session()
-            # Otherwise a proxy variable or ~/.netrc would change whom we talk to, and as whom.
-            self._session.trust_env = False
-        name = f"the controller at {self.host}"
+        text = None if body is None else json.dumps(body)
+        url = self.url + path
+        question = Question(method, url, self.host, self._headers, text, self._authority, self._clock_doubt)
         try:
             with deadline(LIMIT):
-                return self._session.request(
-                    method,
-                    self.url + path,
-                    data=None if body is None else json.dumps(body),
-                    headers={**self._headers, "Content-Type": "application/json"},
-                    timeout=TIMEOUT,
-                    verify=self._ca_file or True,
-                    allow_redirects=False,
-                )
+                return self._exchange.ask(question)
         except TooSlow:
-            message = f"{name} answers too slowly: its reply was not complete after {LIMIT:g} seconds"
+            self._exchange.drop()
+            slow = f"the controller at {self.host} answers too slowly"
+            message = f"{slow}: its reply was not complete after {LIMIT:g} seconds"
             raise UnavailableError(message, AGAIN) from None
-        except requests.exceptions.SSLError as error:
-            raise _tls_error(self.host, str(error), self._clock_doubt) from None
-        except requests.exceptions.Timeout as error:
-            reached = not isinstance(error, requests.exceptions.ConnectTimeout)
-            raise UnavailableError(f"{name} does not answer in time", WAY, reached=reached) from None
-        except requests.exceptions.RequestException as error:
-            raise _unreachable(name, str(error)) from None
 
-    def _in_trouble(self, reply: requests.Response) -> UnavailableError:
-        code = reply.status_code
+    def _in_trouble(self, reply: Reply) -> UnavailableError:
+        code = reply.status
         if code == 511:  # RFC 6585: only ever sent by a network in between
             return self._portal()
         word = "asks for fewer calls" if code == 429 else "has trouble"
-        asked_for = retry_after(reply.headers.get("Retry-After", ""), time.time())
+        asked_for = retry_after(reply.retry_after, time.time())
         message = f"the controller at {self.host} {word} ({code})"
         return UnavailableError(message, AGAIN, asked_for=asked_for)
 
-    def _refused(self, reply: requests.Response, method: str, path: str) -> StatusError:
-        code = reply.status_code
+    def _refused(self, reply: Reply, method: str, path: str) -> StatusError:
+        code = reply.status
         if 300 <= code < 400:
-            target = _shown(_place(self.url + path, reply.headers.get("Location", "")))
+            target = _shown(_place(self.url + path, reply.location))
             hint = "if the controller has moved, change controller.url; if that is a login page, log in there"
             return StatusError(code, f"{self.host} sends us on to {target} ({code})", hint)
         said = _shown(_message(reply.content))
@@ -196,50 +175,3 @@ def _message(content: bytes) -> str:
         if isinstance(row, dict):
             words.append(": ".join(str(row[key]) for key in ("field", "message") if key in row))
     return "; ".join(filter(None, words))
-
-
-def _tls_error(host: str, text: str, clock_doubt: str) -> ZtgateError:
-    if "not yet valid" in text or "expired" in text:
-        word = "it has expired" if "expired" in text else "it is not valid yet"
-        if clock_doubt:
-            wrong = f"is not valid at this time, or the clock is wrong: {clock_doubt}"
-            hint = "timedatectl timesync-status shows the time server"
-            return UnavailableError(f"the certificate of {host} {wrong}", hint)
-        return ZtgateError(
-            f"the certificate of {host} is not valid at this time: {word}",
-            "whoever runs the controller has to renew it; the clock was set by a time server",
-        )
-    if "doesn't match" in text or "mismatch" in text:
-        return ZtgateError(f"the certificate of {host} is for another name", "check controller.url")
-    if "WRONG_VERSION_NUMBER" in text:
-        return ZtgateError(f"{host} does not speak TLS", "write http:// in controller.url")
-    if "certificate" not in text:
-        return _unreachable(f"the controller at {host}", text)
-    return ZtgateError(
-        f"the certificate of {host} is signed by nobody that this machine trusts",
-        "give the controller's own authority as controller.ca-file",
-    )
-
-
-def _unreachable(name: str, text: str) -> UnavailableError:
-    """The few causes that tell people something, found in the library's words."""
-    broken = {
-        "reset": "connection reset",
-        "EOF": "the other side hung up",
-        "Incomplete": "the reply was not complete",
-        "without response": "the other side hung up",
-    }
-    causes = {
-        "Name or service not known": "its name is unknown",
-        "NameResolution": "its name cannot be resolved",
-        "name resolution": "its name cannot be resolved",
-        "refused": "connection refused",
-        "unreachable": "no route to it",
-        "No route to host": "no route to it",
-        "timed out": "no answer in time",
-    }
-    for part, word in broken.items():
-        if part in text:
-            return UnavailableError(f"the connection to {name} broke off: {word}", AGAIN)
-    word = next((word for part, word in causes.items() if part in text), "no connection")
-    return UnavailableError(f"{name} cannot be reached: {word}", WAY, reached=False)

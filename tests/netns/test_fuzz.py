@@ -20,6 +20,7 @@ import yaml
 from hypothesis import strategies as st
 from ztgate import service
 from ztgate.controllers import open as opening
+from ztgate.exchange import Direct
 from ztgate.http import Api
 from ztgate.observe import hand_out
 from ztgate.wait import deadline
@@ -103,7 +104,7 @@ class Gateway:
         return fuzzing.left(self.made, self.pretended, self.loaded)
 
     def _api(self, url: str, headers: Any, **more: Any) -> Api:
-        more["session"] = Door(self.kind, self.controller, self.answer)
+        more["exchange"] = Direct(Door(self.kind, self.controller, self.answer))  # type: ignore[arg-type]
         return Api(url, headers, **more)
 
 

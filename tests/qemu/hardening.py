@@ -28,6 +28,17 @@ BECOMING = (
 SSHD = (
     "sshd -T | grep -E '^(password|kbdinteractive|pubkey|hostbased)authentication|^permit(empty|root)' | sort"
 )
+# Connections that are begun while the controller is asked: by the user that is there for it, and by root.
+ASKING = """\
+nft 'add table inet who; add chain inet who out { type filter hook output priority 0; }
+add rule inet who out oif lo accept
+add rule inet who out tcp flags & (syn | ack) == syn meta skuid ztgate-api counter
+add rule inet who out tcp flags & (syn | ack) == syn meta skuid root counter'
+ztgate members > /dev/null
+nft list table inet who | awk '/packets/ { print ($(NF - 2) > 0 ? "yes" : "no") }'
+nft delete table inet who
+"""
+OWNED = "find / -xdev -user ztgate-api"
 LOGINS = "grep -v -e nologin$ -e /bin/false$ -e /bin/sync$ /etc/passwd | cut -d: -f1"
 # Each process of these: 1 for one of root's.
 USERS = (
@@ -62,6 +73,8 @@ CASES = (
     ),
     Case("the kernel is locked down", r"grep -o '\[.*\]' /sys/kernel/security/lockdown", "[integrity]"),
     Case("the WAN's packets are read without root", USERS, "0\n0"),
+    Case("the controller is asked without root", ASKING, "yes\nno"),
+    Case("who asks it owns nothing", OWNED, ""),
     Case("no name is answered beside DNS", "ss -Hln | grep -c -e :5355 -e :5353 || true", "0"),
     Case(
         "what becomes somebody else",

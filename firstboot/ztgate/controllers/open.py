@@ -37,11 +37,11 @@ def required_token(settings: config.Controller) -> Secret:
 def open_controller(settings: config.Controller, paths: Paths, calls: Calls) -> Controller:
     """The controller, ready to be asked; ZtgateError when there is no token for it."""
     token, kind, url = required_token(settings), settings.kind, settings.url
-    ca_file = _ca_file(settings.ca_file, paths) if settings.ca_file else None
+    authority = _authority(settings.ca_file, paths) if settings.ca_file else None
     doubt = time.read(paths).doubt
 
     def reach(url: str, headers: dict[str, str]) -> Api:
-        return Api(url, headers, ca_file=ca_file, calls=calls, clock_doubt=doubt)
+        return Api(url, headers, authority=authority, calls=calls, clock_doubt=doubt)
 
     if kind == "auto":
         kind = _found[token] = _found.get(token) or which.central(token.reveal(), reach)
@@ -52,16 +52,13 @@ def open_controller(settings: config.Controller, paths: Paths, calls: Calls) -> 
     return made(reach(url, made.headers(token.reveal())))
 
 
-def _ca_file(text: str, paths: Paths) -> str:
-    """Path of the authority's certificate, which may be given as text."""
+def _authority(text: str, paths: Paths) -> str:
+    """The authority's certificate, which may be given by its file's name."""
     if "-----BEGIN CERTIFICATE-----" in text:
-        path = paths.run_dir / "controller-ca.pem"
-        if store.read_text(path) != text:
-            store.write(path, text.encode())
-        return str(path)
+        return text
     path = paths.root / text.lstrip("/") if text.startswith("/") else paths.fat / text
     if not path.is_file():
         raise ZtgateError(
             f"controller.ca-file: there is no {path}", "put the certificate's text there instead"
         )
-    return str(path)
+    return store.read_text(path) or ""

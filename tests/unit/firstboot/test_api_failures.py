@@ -9,10 +9,11 @@ import socket
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
-from ztgate import http, service
+from ztgate import exchange, http, service
 from ztgate.secret import Secret
 
 from lab import faults, tls
@@ -40,27 +41,25 @@ class Case:
     kind: str = "central-v1"
 
 
-# Seconds that stand for http.py's: only while these faults are there, as real requests may take their time.
-SHORTER: dict[Any, dict[str, Any]] = {
-    faults.drip: {"LIMIT": 0.15},
-    faults.silence: {"TIMEOUT": (10.0, 0.1)},
+# Seconds that stand for the usual ones while these faults are there alone: real requests may take their time.
+SHORTER: dict[Any, tuple[ModuleType, str, Any]] = {
+    faults.drip: (http, "LIMIT", 0.15),
+    faults.silence: (exchange, "TIMEOUT", (10.0, 0.1)),
 }
 
 
 def on_the_wire(fault: faults.Fault, after: int = 0) -> Begin:
     def begin(gateway: World, _: Path) -> Callable[[], object]:
-        shorter = SHORTER.get(fault, {})
-        usual = {name: getattr(http, name) for name in shorter}
-
-        def set_seconds(values: dict[str, Any]) -> None:
-            for name, value in values.items():
-                gateway.patch.setattr(http, name, value)
+        shorter = SHORTER.get(fault)
+        usual = getattr(*shorter[:2]) if shorter else None
 
         def mend() -> None:
             gateway.faulty.mend()
-            set_seconds(usual)
+            if shorter:
+                gateway.patch.setattr(*shorter[:2], usual)
 
-        set_seconds(shorter)
+        if shorter:
+            gateway.patch.setattr(*shorter)
         gateway.faulty.play(fault, after=after)
         return mend
 

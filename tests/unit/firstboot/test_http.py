@@ -1,6 +1,7 @@
 """Retries, pauses, and what people are told."""
 
 import email.utils
+import io
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +14,7 @@ from ztgate.calls import TRIES, Calls, UnavailableError
 from ztgate.controllers.central_v1 import CentralV1
 from ztgate.controllers.self_hosted import SelfHosted
 from ztgate.errors import WaitingError, ZtgateError
+from ztgate.exchange import Direct
 from ztgate.paths import Paths
 from ztgate.secret import Secret
 from ztgate.wait import pauses, until
@@ -37,7 +39,7 @@ class Session:
         if isinstance(reply, Exception):
             raise reply
         made = requests.Response()
-        made.status_code, made._content = reply[0], reply[1].encode()
+        made.status_code, made.raw = reply[0], io.BytesIO(reply[1].encode())
         if len(reply) > 2:
             made.headers.update(reply[2])
         return made
@@ -47,8 +49,8 @@ def api(*replies: Reply, headers: dict[str, str] | None = None) -> tuple[http.Ap
     session, clock = Session(*replies), FakeClock()
     calls = Calls(Paths(Path("/nonexistent")), clock)
     made = http.Api(
-        "https://c.lab/api/v1", headers or {}, ca_file="/ca.pem", calls=calls,
-        session=session,  # type: ignore[arg-type]
+        "https://c.lab/api/v1", headers or {}, authority="CA", calls=calls,
+        exchange=Direct(session),  # type: ignore[arg-type]
     )  # fmt: skip
     return made, session, clock
 
@@ -58,7 +60,7 @@ def test_success_needs_one_call() -> None:
     assert made.request("POST", "/network/x", {"b": 2}) == {"a": 1}
     method, url, options = session.asked[0]
     assert (method, url, options["data"]) == ("POST", "https://c.lab/api/v1/network/x", '{"b": 2}')
-    assert (options["verify"], options["allow_redirects"]) == ("/ca.pem", False)
+    assert (Path(options["verify"]).read_text(), options["allow_redirects"]) == ("CA", False)
     assert clock.slept == []
 
 

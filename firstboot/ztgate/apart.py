@@ -1,0 +1,155 @@
+"""Requests to a controller are made by a child process that is not root.
+
+Whoever answers in a controller's place writes to TLS, to HTTP and to what unpacks it. If one of those has a
+hole, what comes through finds itself a user who owns nothing. The child is a copy of the process, as a new
+program would load Python once more; so it has what root has read into memory until then.
+
+What passes is one line of JSON, and the reply's body after it: nothing that could name a function.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+import pwd
+import signal
+import socket
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from io import BufferedRWPair
+from typing import Any, NoReturn
+
+from .calls import UnavailableError
+from .errors import ZtgateError, in_words
+from .exchange import LARGEST, Direct, Exchange, Question, Reply
+
+USER = "ztgate-api"  # overlays/bootstrap/usr/lib/sysusers.d/ztgate.conf
+LINE = 1 << 16  # bytes of the line before a body
+LONG = 90  # seconds after which a child ends that nobody waits for
+GONE = "the process that asks the controller has ended"
+JOURNAL = "journalctl -u ztgate shows why; it is tried again by itself"
+
+
+@functools.cache
+def exchange() -> Exchange:
+    """The one of this process: apart where there is root to be left, and a user for it."""
+    if os.geteuid() != 0:
+        return Direct()
+    try:
+        user = pwd.getpwnam(USER)
+    except KeyError:
+        return Direct()
+    return Apart(user.pw_uid, user.pw_gid)
+
+
+@dataclass(frozen=True)
+class _Child:
+    pid: int
+    wire: BufferedRWPair
+
+
+class Apart:
+    """Has requests made by a child with those ids, one after the other; it lives as long as this process."""
+
+    def __init__(self, uid: int, gid: int) -> None:
+        self._ids = uid, gid
+        self._child: _Child | None = None
+
+    def ask(self, question: Question) -> Reply:
+        """The child's answer."""
+        child = self._child = self._child or _start(*self._ids)
+        try:
+            _say(child.wire, asdict(question))
+            return _answer(child.wire)
+        except (OSError, ValueError, KeyError, TypeError):
+            self.drop()
+            raise UnavailableError(GONE, JOURNAL) from None
+
+    def drop(self) -> None:
+        """End the child: what it may still say would be taken for the answer to the next question."""
+        if self._child is None:
+            return
+        child, self._child = self._child, None
+        with suppress(OSError):  # what could not be written is of no use any more
+            child.wire.close()
+        os.kill(child.pid, signal.SIGKILL)
+        os.waitpid(child.pid, 0)
+
+
+def _start(uid: int, gid: int) -> _Child:
+    ours, theirs = socket.socketpair()
+    pid = os.fork()
+    if pid == 0:
+        _live(theirs, uid, gid)
+    theirs.close()
+    return _Child(pid, ours.makefile("rwb"))
+
+
+def _live(theirs: socket.socket, uid: int, gid: int) -> NoReturn:
+    """All of the child's life; whatever happens in it, it does not go on as its parent would."""
+    try:
+        with theirs.makefile("rwb") as wire:
+            _leave(theirs.fileno(), uid, gid)
+            direct = Direct()
+            while line := wire.readline():
+                signal.alarm(LONG)
+                _serve(wire, direct, Question(**json.loads(line)))
+                signal.alarm(0)
+    finally:
+        os._exit(0)
+
+
+def _leave(wire: int, uid: int, gid: int) -> None:
+    """Be nobody, and hold nothing that root has opened."""
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGALRM):
+        signal.signal(number, signal.SIG_DFL)
+    os.closerange(3, wire)
+    os.closerange(wire + 1, os.sysconf("SC_OPEN_MAX"))
+    os.chdir("/")
+    os.setgroups([])
+    os.setresgid(gid, gid, gid)
+    os.setresuid(uid, uid, uid)
+
+
+def _serve(wire: BufferedRWPair, direct: Direct, question: Question) -> None:
+    try:
+        reply = direct.ask(question)
+    except Exception as error:
+        _say(wire, _told(in_words(error)))
+        return
+    head = {"status": reply.status, "retry_after": reply.retry_after, "location": reply.location}
+    _say(wire, {**head, "bytes": len(reply.content)}, reply.content)
+
+
+def _told(error: ZtgateError) -> dict[str, Any]:
+    passing = isinstance(error, UnavailableError)
+    reached = error.reached if isinstance(error, UnavailableError) else True
+    return {"error": error.message, "hint": error.hint, "passing": passing, "reached": reached}
+
+
+def _say(wire: BufferedRWPair, head: dict[str, Any], content: bytes = b"") -> None:
+    wire.write(json.dumps(head).encode() + b"\n" + content)
+    wire.flush()
+
+
+def _answer(wire: BufferedRWPair) -> Reply:
+    """What the child says. It is believed no more than a controller is."""
+    head = json.loads(wire.readline(LINE))
+    if "error" in head:
+        message, hint = _shown(head["error"]), _shown(head["hint"])
+        if head["passing"]:
+            raise UnavailableError(message, hint, reached=bool(head["reached"]))
+        raise ZtgateError(message, hint)
+    size = int(head["bytes"])
+    if not 0 <= size <= LARGEST:
+        raise ValueError(size)
+    content = wire.read(size)
+    if len(content) != size:
+        raise ValueError(size)
+    return Reply(int(head["status"]), content, str(head["retry_after"]), str(head["location"]))
+
+
+def _shown(text: Any) -> str:
+    """For a console."""
+    return "".join(letter for letter in str(text)[:LINE] if letter.isprintable())
