@@ -172,8 +172,8 @@ def test_it_ends_with_its_parent(url: str, certificate: tls.Certificate) -> None
 )
 def test_whatever_it_says_is_a_reply_or_an_error(monkeypatch: pytest.MonkeyPatch, words: bytes) -> None:
     """It may have been taken over: that is what it is there for."""
-    wire = BufferedRWPair(io.BytesIO(words), io.BytesIO())
-    monkeypatch.setattr(apart, "_start", lambda *_: apart._Child(os.getpid(), cast(BufferedRWPair, wire)))
+    wire = BufferedRWPair(cast(io.RawIOBase, io.BytesIO(words)), cast(io.RawIOBase, io.BytesIO()))
+    monkeypatch.setattr(apart, "_start", lambda *_: apart._Child(os.getpid(), wire))
     made = Apart(NOBODY, NOBODY)
     monkeypatch.setattr(made, "drop", lambda: None)
     try:
