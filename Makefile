@@ -20,8 +20,8 @@ unit image netns qemu:  ## (also by their own names) one tier of the tests
 soak:   ## what takes long and seldom finds anything; SECONDS=3600: hardships for so long, and docs/reliability.md
 	$(TESTS) $(if $(SECONDS),--scenarios $(SECONDS),--soak)
 cuts:   ## 200 power cuts of the VPS at random moments, 20 of the Raspberry Pi: ROUNDS of 20, some hours without KVM
-	$(TESTS) qemu -- -m scenario -k test_power_cuts.py --rounds $(or $(ROUNDS),10)
-	$(TESTS) qemu -- -m scenario -k test_power_cuts_pi.py
+	$(TESTS) qemu -- -m scenario -k "test_cuts and not _pi.py" --rounds $(or $(ROUNDS),10)
+	$(TESTS) qemu -- -m scenario -k "test_cuts and _pi.py"
 bench:  ## measure builds side by side with mkosi, debos and vmdb2 (RUNS=3 for medians; an hour or so each)
 	./build.py bench $(if $(RUNS),--runs $(RUNS)) $(if $(MIRROR),--mirror $(MIRROR))
 clean:  ## remove what was built, and the cache

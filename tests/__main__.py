@@ -28,11 +28,13 @@ TIERS = ("unit", "image", "netns", "qemu")
 BY_FILE = ("qemu", "netns")
 # The longest first, so that no processor is left without work at the end; others come after these.
 LONGEST = (
-    "qemu/test_power_cuts_pi.py",
+    "qemu/test_cuts_later_pi.py",
     "qemu/test_breakdowns.py",
     "qemu/test_healing.py",
     "qemu/test_uplink_life.py",
-    "qemu/test_power_cuts.py",
+    "qemu/test_cuts_later.py",
+    "qemu/test_cuts_first_boot_pi.py",
+    "qemu/test_cuts_first_boot.py",
     "qemu/test_raspberry_pi.py",
     "qemu/test_gateway.py",
     "qemu/test_starts.py",

@@ -7,7 +7,7 @@ import pytest
 from lab.scenario import Scenario
 from lab.world import World
 
-from . import test_power_cuts as cuts
+from . import power_cuts
 from .conftest import Make
 
 pytestmark = pytest.mark.soak
@@ -19,11 +19,6 @@ def world(standin_world: World) -> World:
     return standin_world
 
 
-@pytest.mark.scenario("power", "power cuts during first boot, arm64", within=cuts.WITHIN)
-def test_first_boots(scenario: Scenario, world: World, make: Make, pi_image: Path) -> None:
-    cuts.first_boots(world, scenario, make, pi_image, short=1)
-
-
-@pytest.mark.scenario("power", "power cuts at later boots and at work, arm64", within=cuts.WITHIN)
+@pytest.mark.scenario("power", "power cuts at later boots and at work, arm64", within=power_cuts.WITHIN)
 def test_later_boots(scenario: Scenario, world: World, make: Make, pi_image: Path) -> None:
-    cuts.later_boots(world, scenario, make, pi_image, short=1)
+    power_cuts.later_boots(world, scenario, make, pi_image, short=1)

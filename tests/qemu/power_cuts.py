@@ -7,8 +7,6 @@ import json
 import shlex
 from pathlib import Path
 
-import pytest
-
 from lab.checks import want
 from lab.machine import Machine
 from lab.retry import retry
@@ -105,13 +103,3 @@ def later_boots(world: World, scenario: Scenario, make: Make, image: Path | None
         for _ in range(LATER_CUTS):
             plug.cut(spread)
         spread = plug.back()
-
-
-@pytest.mark.scenario("power", "power cuts during first boot", within=WITHIN)
-def test_first_boots(scenario: Scenario, world: World, make: Make) -> None:
-    first_boots(world, scenario, make, None, short=1)
-
-
-@pytest.mark.scenario("power", "power cuts at later boots and at work", within=WITHIN)
-def test_later_boots(scenario: Scenario, world: World, make: Make) -> None:
-    later_boots(world, scenario, make, None, short=1)

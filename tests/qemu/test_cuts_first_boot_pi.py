@@ -1,0 +1,24 @@
+"""The same of the Raspberry Pi's image."""
+
+from pathlib import Path
+
+import pytest
+
+from lab.scenario import Scenario
+from lab.world import World
+
+from . import power_cuts
+from .conftest import Make
+
+pytestmark = pytest.mark.soak
+
+
+@pytest.fixture(scope="module")
+def world(standin_world: World) -> World:
+    """These images have the stand-in, whatever package is under test."""
+    return standin_world
+
+
+@pytest.mark.scenario("power", "power cuts during first boot, arm64", within=power_cuts.WITHIN)
+def test_first_boots(scenario: Scenario, world: World, make: Make, pi_image: Path) -> None:
+    power_cuts.first_boots(world, scenario, make, pi_image, short=1)
