@@ -7,14 +7,20 @@ from pathlib import Path
 import pytest
 
 from builder import docs
+from lab import reliability
 
 ROOT = Path(__file__).resolve().parents[2]
-PAGES = ("README.md", "CONTRIBUTING.md", "docs/design.md", "docs/security.md")
+PAGES = ("README.md", "CONTRIBUTING.md", "docs/design.md", "docs/security.md", "docs/reliability.md")
 
 
 def test_configuration_page_is_fresh() -> None:
     wanted = docs.render(json.loads(docs.SCHEMA.read_text()))
     assert docs.PAGE.read_text() == wanted, "run: ./build.py run python -m builder.docs"
+
+
+def test_reliability_page_is_what_the_last_soak_said() -> None:
+    wanted = reliability.page(reliability.from_text(reliability.KEPT.read_text()))
+    assert reliability.PAGE.read_text() == wanted, "run: ./build.py run python -m lab.reliability"
 
 
 @pytest.mark.parametrize("page", PAGES)
