@@ -93,7 +93,7 @@ class Scene:
 def boots(scene: Scene) -> str:
     """The image's own boot loader brings the system up."""
     scene.gateway.start()
-    scene.gateway.expect(r"login:|ztgate: ")
+    scene.gateway.expect(r"login:|(?=ztgate: )")  # that line is looked for again
     return f"{scene.gateway.options.firmware}, {scene.gateway.options.accelerator}"
 
 
