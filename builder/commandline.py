@@ -51,11 +51,21 @@ def parse(argv: Sequence[str], verbs: Sequence[Verb], description: str | None) -
         raise Misuse("what is to be done?", f"{PROGRAM} --help lists the verbs; {PROGRAM} list, the images")
     if first not in names and not first.startswith("-"):
         raise Misuse(f"{first}: there is no such verb{nearest(first, names)}", f"{PROGRAM} --help lists them")
-    options, unknown = top.parse_known_args(argv)
+    cuts = any(verb.command for verb in verbs if verb.name == first)
+    words, command = _cut(argv) if cuts else (argv, [])
+    options, unknown = top.parse_known_args(words)
+    if command:
+        options.command += command
     if unknown:
         raise Misuse(*_unknown(first, unknown[0], options.own))
     options.parser = top
     return options
+
+
+def _cut(argv: Sequence[str]) -> tuple[Sequence[str], Sequence[str]]:
+    """What comes after --, apart: argparse overlooks it after options, and takes a second -- out of it."""
+    end = argv.index("--") if "--" in argv else len(argv)
+    return argv[:end], argv[end + 1 :]
 
 
 def _unknown(verb: str, word: str, own: argparse.ArgumentParser) -> tuple[str, str]:

@@ -35,6 +35,7 @@ class Verb:
     """A word after ./build.py.
 
     token: it reads $ZTGATE_TOKEN, which is kept from the others. json: what it prints with --json.
+    command: what comes after -- is somebody else's, and goes to options.command.
     """
 
     name: str
@@ -43,6 +44,7 @@ class Verb:
     arguments: Callable[[argparse.ArgumentParser], None] = nothing
     token: bool = False
     json: str = ""
+    command: bool = False
 
 
 def show(options: argparse.Namespace, data: Mapping[str, object], text: str, ok: bool = True) -> None:

@@ -25,4 +25,4 @@ def run(options: argparse.Namespace) -> int:
     return enter.enter(tars(artifacts), artifacts.get("twins"), image.architecture, options.command)
 
 
-VERB = Verb("shell", "a shell in a copy of the image's root file system", run, arguments)
+VERB = Verb("shell", "a shell in a copy of the image's root file system", run, arguments, command=True)

@@ -90,7 +90,9 @@ def _start(uid: int, gid: int) -> _Child:
     if pid == 0:
         _live(theirs, uid, gid)
     theirs.close()
-    return _Child(pid, ours.makefile("rwb"))
+    wire = ours.makefile("rwb")
+    ours.close()  # the wire is all that holds it open now
+    return _Child(pid, wire)
 
 
 def _live(theirs: socket.socket, uid: int, gid: int) -> NoReturn:

@@ -83,6 +83,17 @@ def said(by: Exchange, asked: Question) -> tuple[object, ...]:
         return type(error), error.message, error.hint, getattr(error, "reached", None)
 
 
+def ended(pid: int) -> None:
+    """Wait for the end of a process; nobody may have asked for its exit status yet."""
+    status = Path(f"/proc/{pid}/status")
+
+    def check() -> None:
+        if status.exists() and "Z (zombie)" not in status.read_text():
+            raise NotYet("it is still there")
+
+    retry(check, 10, "the end of the process")
+
+
 def test_it_says_what_would_have_been_said_here(
     child: Apart, url: str, certificate: tls.Certificate, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -151,13 +162,14 @@ def test_it_ends_with_its_parent(url: str, certificate: tls.Certificate) -> None
         os.write(theirs, str(pid(made)).encode())
         os._exit(0)
     os.wait()
-    left = Path(f"/proc/{os.read(ours, 20).decode()}")
+    ended(int(os.read(ours, 20)))
 
-    def check() -> None:
-        if left.exists() and "Z (zombie)" not in (left / "status").read_text():
-            raise NotYet("it is still there")
 
-    retry(check, 10, "the end of the child")
+def test_it_ends_when_it_is_left(child: Apart, url: str, certificate: tls.Certificate) -> None:
+    child.ask(question(url, certificate.ca.read_text()))
+    before = pid(child)
+    child.drop()
+    ended(before)
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)

@@ -17,7 +17,7 @@ import pexpect
 import pytest
 
 import build
-from builder import host, statuses
+from builder import commandline, host, statuses
 from builder.errors import BuildError
 from builder.verbs import Verb
 
@@ -98,6 +98,22 @@ def test_errors(build_py: Run, words: list[str], status: int, message: str, tmp_
     assert message in done.stderr
     assert "Traceback" not in done.stderr
     assert done.stdout == ""
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["vps-amd64", "--out", "x", "--", "ls", "-l", "--", "/"],
+        ["vps-amd64", "--", "ls", "-l", "--", "/"],
+        ["--out", "x", "vps-amd64", "--", "ls", "-l", "--", "/"],
+        ["vps-amd64", "ls", "--out", "x"],
+    ],
+)
+def test_a_command_comes_after_the_options_or_before_them(words: list[str]) -> None:
+    options = commandline.parse(["shell", *words], build.VERBS, None)
+    assert options.command == (["ls", "-l", "--", "/"] if "--" in words else ["ls"])
+    with pytest.raises(BuildError, match="no such option"):
+        commandline.parse(["shell", "--ouch", *words], build.VERBS, None)
 
 
 def of_list(monkeypatch: pytest.MonkeyPatch, problem: BaseException | None, status: int = 0) -> None:
