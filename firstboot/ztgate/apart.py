@@ -22,13 +22,14 @@ from typing import Any, NoReturn
 
 from .calls import UnavailableError
 from .errors import ZtgateError, in_words
-from .exchange import LARGEST, Direct, Exchange, Question, Reply
+from .exchange import LARGEST, LIMIT, Direct, Exchange, Question, Reply
+from .secret import printable
 
 USER = "ztgate-api"  # overlays/bootstrap/usr/lib/sysusers.d/ztgate.conf
 LINE = 1 << 16  # bytes of the line before a body
 # Seconds after which a child ends that has still no answer, as nobody waits for it any longer (http.py). To
 # kill it, root would need one capability more.
-LONG = 61
+LONG = int(LIMIT) + 1
 GONE = "the process that asks the controller has ended"
 JOURNAL = "journalctl -u ztgate shows why; it is tried again by itself"
 
@@ -132,9 +133,10 @@ def _serve(wire: BufferedRWPair, direct: Direct, question: Question) -> None:
 
 
 def _told(error: ZtgateError) -> dict[str, Any]:
-    passing = isinstance(error, UnavailableError)
-    reached = error.reached if isinstance(error, UnavailableError) else True
-    return {"error": error.message, "hint": error.hint, "passing": passing, "reached": reached}
+    said: dict[str, Any] = {"error": error.message, "hint": error.hint, "passing": False}
+    if isinstance(error, UnavailableError):
+        said |= {"passing": True, "reached": error.reached}
+    return said
 
 
 def _say(wire: BufferedRWPair, head: dict[str, Any], content: bytes = b"") -> None:
@@ -146,7 +148,7 @@ def _answer(wire: BufferedRWPair) -> Reply:
     """What the child says. It is believed no more than a controller is."""
     head = json.loads(wire.readline(LINE))
     if "error" in head:
-        message, hint = _shown(head["error"]), _shown(head["hint"])
+        message, hint = printable(str(head["error"])), printable(str(head["hint"]))
         if head["passing"]:
             raise UnavailableError(message, hint, reached=bool(head["reached"]))
         raise ZtgateError(message, hint)
@@ -157,8 +159,3 @@ def _answer(wire: BufferedRWPair) -> Reply:
     if len(content) != size:
         raise ValueError(size)
     return Reply(int(head["status"]), content, str(head["retry_after"]), str(head["location"]))
-
-
-def _shown(text: Any) -> str:
-    """For a console."""
-    return "".join(letter for letter in str(text)[:LINE] if letter.isprintable())

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     import requests
 
 TIMEOUT = (10.0, 30.0)  # seconds: to connect, between two reads
+LIMIT = 60.0  # seconds for a whole reply, which may come byte by byte
 PIECE = 1 << 16  # bytes
 # Bytes of a reply. Central's of 10,000 members, at the kilobyte that it takes for one, has a third of it.
 LARGEST = 32 << 20
@@ -88,7 +89,7 @@ class Direct:
                 data=question.body,
                 headers={**question.headers, "Content-Type": "application/json"},
                 timeout=TIMEOUT,
-                verify=self._file(question.authority) if question.authority else True,
+                verify=True if question.authority is None else self._file(question.authority),
                 allow_redirects=False,
                 stream=True,
             )

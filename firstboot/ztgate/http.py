@@ -15,12 +15,11 @@ from urllib.parse import urljoin, urlsplit
 from . import apart
 from .calls import Calls, UnavailableError
 from .errors import ZtgateError
-from .exchange import AGAIN, Exchange, Question, Reply
-from .secret import hidden
+from .exchange import AGAIN, LIMIT, Exchange, Question, Reply
+from .secret import printable
 from .wait import TooSlow, deadline, pauses
 
 RETRIED = {408, 425, 429}  # and everything from 500 on
-LIMIT = 60.0  # seconds for a whole reply, which may come byte by byte
 HERE = 30.0  # seconds that are waited within a round; for longer pauses the round ends
 SHOWN = 200  # characters of a server's words
 PORTAL = "log in where this machine is connected to the internet, or correct controller.url"
@@ -114,10 +113,10 @@ class Api:
     def _refused(self, reply: Reply, method: str, path: str) -> StatusError:
         code = reply.status
         if 300 <= code < 400:
-            target = _shown(_place(self.url + path, reply.location))
+            target = printable(_place(self.url + path, reply.location))[:SHOWN]
             hint = "if the controller has moved, change controller.url; if that is a login page, log in there"
             return StatusError(code, f"{self.host} sends us on to {target} ({code})", hint)
-        said = _shown(_message(reply.content))
+        said = printable(_message(reply.content))[:SHOWN]
         return StatusError(code, f"{self.host} answered {code} to {method} {path}", said=said)
 
     def _decoded(self, content: bytes) -> Any:
@@ -153,11 +152,6 @@ def _place(here: str, location: str) -> str:
         return urlsplit(urljoin(here, location))._replace(query="", fragment="").geturl()
     except ValueError:
         return "nowhere"
-
-
-def _shown(text: str) -> str:
-    """A server's words, fit for a console; some servers repeat what they were sent."""
-    return "".join(letter for letter in hidden(text) if letter.isprintable())[:SHOWN]
 
 
 def _message(content: bytes) -> str:

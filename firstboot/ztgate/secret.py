@@ -34,3 +34,8 @@ def hidden(text: str) -> str:
     for secret in sorted(_known, key=len, reverse=True):
         text = text.replace(secret, SHOWN)
     return text
+
+
+def printable(text: str) -> str:
+    """Somebody else's words, fit for a console; some repeat what they were sent."""
+    return "".join(letter for letter in hidden(text) if letter.isprintable())

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import requests
-from ztgate import http
+from ztgate import exchange, http
 from ztgate.calls import TRIES, Calls, UnavailableError
 from ztgate.controllers.central_v1 import CentralV1
 from ztgate.controllers.self_hosted import SelfHosted
@@ -62,6 +62,14 @@ def test_success_needs_one_call() -> None:
     assert (method, url, options["data"]) == ("POST", "https://c.lab/api/v1/network/x", '{"b": 2}')
     assert (Path(options["verify"]).read_text(), options["allow_redirects"]) == ("CA", False)
     assert clock.slept == []
+
+
+@pytest.mark.parametrize("authority", ["", "CA"])
+def test_an_authority_that_is_empty_is_not_everybody(authority: str) -> None:
+    session = Session((200, ""))
+    question = exchange.Question("GET", "https://c.lab/x", "c.lab", {}, None, authority)
+    Direct(session).ask(question)  # type: ignore[arg-type]
+    assert Path(session.asked[0][2]["verify"]).read_text() == authority
 
 
 def test_trouble_is_retried_with_growing_pauses() -> None:
