@@ -1,4 +1,4 @@
-"""The same of the Raspberry Pi's image."""
+"""The same as test_cuts_later.py, of the Raspberry Pi's image."""
 
 from pathlib import Path
 
