@@ -161,6 +161,11 @@ class World:
             self.userlands[suite, kind] = self._installed(suite, kind)
         return self.userlands[suite, kind]
 
+    def forget(self, land: Userland) -> None:
+        """Keep what is on its disk as evidence, and install another one where it is wanted again."""
+        self.userlands = {key: each for key, each in self.userlands.items() if each is not land}
+        land.work.rename(land.work.with_name(f"{land.work.name}-{self.nwid}"))
+
     def _installed(self, suite: str, kind: str) -> Userland:
         land = Userland(self.laptop, suite, self.work / f"{suite}-{kind}", systemd=kind != "plain")
         land.create(self.package)
