@@ -22,7 +22,10 @@ from .zerotier import DEFAULT_PORT, Network
 if TYPE_CHECKING:
     import jinja2
 
-TEMPLATE = Path(__file__).parent / "templates/nftables.j2"
+TEMPLATES = Path(__file__).parent / "templates"
+RULES, FAST_PATH = "nftables.j2", "fast_path.j2"
+LOOK = ("nft", "-j", "list", "ruleset")
+TABLE = "ztgate"  # how the names of our tables begin
 
 
 @dataclass(frozen=True)
@@ -96,8 +99,13 @@ def inputs(config: Config, situation: Situation) -> dict[str, Any]:
     }
 
 
+def ours(items: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """What is in our tables, of the items that `nft -j list` shows."""
+    return [item for item in items for kind in item.values() if str(kind.get("table", "")).startswith(TABLE)]
+
+
 def refused(items: Iterable[dict[str, Any]]) -> dict[str, int]:
-    """Packets that were dropped or rejected, by the words for it, of `nft -j list table inet ztgate`."""
+    """Packets that were dropped or rejected, by the words for it, of rules as `nft -j list` shows them."""
     totals: dict[str, int] = {}
     for item in items:
         rule = item.get("rule", {})
@@ -110,22 +118,29 @@ def refused(items: Iterable[dict[str, Any]]) -> dict[str, int]:
 
 def shown(probe: Callable[..., tuple[int, str]]) -> dict[str, Any]:
     """What a status says of packets that were refused since these rules were loaded; nothing without any."""
-    status, output = probe(("nft", "-j", "list", "table", "inet", "ztgate"))
-    found = refused(json.loads(output or "{}").get("nftables", [])) if status == 0 else {}
+    status, output = probe(LOOK)
+    found = refused(ours(json.loads(output or "{}").get("nftables", []))) if status == 0 else {}
     counted = {words: packets for words, packets in found.items() if packets}
     return {"refused": counted} if counted else {}
 
 
-def revision(values: dict[str, Any]) -> str:
+def revision(values: dict[str, Any], template: str = RULES) -> str:
     """Twelve digits that stand for the inputs and the template: comparing them needs no rendering."""
-    text = json.dumps(values, sort_keys=True) + _template()
+    text = json.dumps(values, sort_keys=True) + _text(template)
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
 def render(values: dict[str, Any]) -> str:
     """The text for `nft -f`. judged: a connection's mark, by which these rules know what they let pass."""
     name = revision(values)
-    return _compiled().render(values, revision=name, judged=f"0x{int(name[:8], 16) or 1:08x}")
+    judged = f"0x{int(name[:8], 16) or 1:08x}"
+    return _compiled(RULES).render(values, revision=name, judged=judged)
+
+
+def fast_path(values: dict[str, Any], owners: dict[int, list[str]]) -> str:
+    """The text of what hangs on interfaces. owners: by family, of the sets `owner4` and `owner6`."""
+    revised = revision(values, FAST_PATH)
+    return _compiled(FAST_PATH).render(values, revision=revised, owners=owners)
 
 
 def ports(status: dict[str, Any]) -> tuple[int, ...]:
@@ -139,13 +154,13 @@ def ports(status: dict[str, Any]) -> tuple[int, ...]:
 
 
 @cache
-def _compiled() -> jinja2.Template:
+def _compiled(template: str) -> jinja2.Template:
     import jinja2  # slow to import, and seldom needed
 
     environment = jinja2.Environment(undefined=jinja2.StrictUndefined, keep_trailing_newline=True)
-    return environment.from_string(_template())
+    return environment.from_string(_text(template))
 
 
 @cache
-def _template() -> str:
-    return TEMPLATE.read_text(encoding="utf-8")
+def _text(template: str) -> str:
+    return (TEMPLATES / template).read_text(encoding="utf-8")

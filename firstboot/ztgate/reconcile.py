@@ -22,6 +22,7 @@ from .steps import (
     ask_people,
     check_disk,
     drop_token,
+    fast_path,
     gate,
     join_network,
     keep_identity,
@@ -104,6 +105,9 @@ def reconcile(machine: Machine, found: Found, insist: bool = False) -> Outcome:
     _filter(machine, config, situation)
     current = current.but(situation=asdict(situation), way=ipv6.way)
     machine.remember(current)
+    owners = know_addresses.known(machine, wan, network, node, ipv6.subnet)
+    know_addresses.run(machine, owners)
+    fast_path.run(machine, config, situation, owners)
     _answer(machine, wan, network, ipv6, node)
     _beside(machine, config, network, node, current)
     servers = serve_dns.run(machine, config, network, node, ipv6.subnet, current)
@@ -134,8 +138,7 @@ def _filter(machine: Machine, config: Config, situation: firewall.Situation) -> 
 
 
 def _answer(machine: Machine, wan: Wan, network: Network, ipv6: Choice, node: str) -> None:
-    """Members' addresses are known to the firewall, and those of IPv6 are found where they are looked for."""
-    know_addresses.run(machine, wan, network, node, ipv6.subnet)
+    """Members' IPv6 addresses are found where they are looked for."""
     if ipv6.way == ON_LINK and ipv6.subnet:
         proxy_ndp.run(machine, wan.interface6, network, ipv6.subnet, node)
     else:

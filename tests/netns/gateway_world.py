@@ -13,6 +13,7 @@ from pathlib import Path
 
 from ztgate import config, firewall
 from ztgate.firewall import Situation
+from ztgate.steps import fast_path
 
 from lab.errors import LabError
 from lab.netns import Namespace, wire
@@ -53,7 +54,11 @@ class World:
 
     def load(self, yaml: str = "", situation: Situation = SITUATION) -> None:
         """The firewall of a gateway.yaml, over whatever is there."""
-        text = firewall.render(firewall.inputs(config.load(NET + yaml, "test"), situation))
+        read = config.load(NET + yaml, "test")
+        text = firewall.render(firewall.inputs(read, situation))
+        # Not every kernel that runs tests has flowtables: tests/qemu/test_fast_path.py takes the image's.
+        if situation.zt and situation.wan:
+            text += firewall.fast_path(fast_path.inputs(read, situation, flowtables=False), {})
         rules = self.work / "rules.nft"
         rules.write_text(text)
         self.gw.run("nft", "-f", rules)

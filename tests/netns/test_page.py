@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from ztgate import firewall
 from ztgate.observe import members
 
 from lab.errors import LabError
@@ -100,8 +101,7 @@ def test_what_members_send_and_get_is_counted(world: World) -> None:
     world.load()
     assert world.ask(world.member, "tcp", INTERNET4, 80) and world.ask(world.member, "tcp", ISP4, 80)
     assert world.ask(world.member, "tcp", INTERNET6, 80, MEMBER6)
-    listed = json.loads(world.gw.run("nft", "-j", "list", "table", "inet", "ztgate"))["nftables"]
-    found = members.uses(listed, 1000.0)
+    found = members.uses(firewall.ours(json.loads(world.gw.run(*firewall.LOOK))["nftables"]), 1000.0)
     for name, address in (("4", MEMBER4), ("6", MEMBER6)):
         for way in ("sent", "received"):
             assert set(found[way + name]) == {address}

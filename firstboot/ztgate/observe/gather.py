@@ -32,7 +32,7 @@ def facts(machine: Machine, now: float) -> Facts:
     subnet = IPv6Network(current.subnet) if current.subnet else None
     shown = status_of(report.read(machine))
     wan = shown.get("wan") or {}
-    rules = _rows(machine, "nft", "-j", "list", "table", "inet", "ztgate")
+    rules = firewall.ours(_rows(machine, *firewall.LOOK))
     return Facts(
         at=now,
         name=config.gateway.name,

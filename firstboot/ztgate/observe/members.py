@@ -13,7 +13,7 @@ from ..page.facts import Member
 from ..zerotier import Network
 
 Rows = list[dict[str, Any]]
-REMEMBERED = 86400.0  # seconds for which templates/nftables.j2 keeps a member's counters
+REMEMBERED = 86400.0  # seconds for which templates/fast_path.j2 keeps a member's counters
 SETS = {"sent4": 4, "sent6": 6, "received4": 4, "received6": 6}
 LINK_LOCAL = IPv6Network("fe80::/10")
 
@@ -27,7 +27,7 @@ class Use:
 
 
 def uses(items: Rows, now: float) -> dict[str, dict[str, Use]]:
-    """By set and address, from the items of `nft -j list table inet ztgate`."""
+    """By set and address, from what `nft -j list` shows."""
     found: dict[str, dict[str, Use]] = {name: {} for name in SETS}
     for item in items:
         entry = item.get("set", {})

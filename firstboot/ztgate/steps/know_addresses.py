@@ -20,7 +20,9 @@ from ..facts.wan import Wan
 from ..machine import Machine
 from ..zerotier import Network
 
-SETS = ("own4", "own6", "owner4", "owner6")
+# The sets, and which tables have them: that of ARP cannot look into another one's.
+OURS, ARP = "inet ztgate", "arp ztgate"
+SETS = {"own4": (OURS,), "own6": (OURS,), "owner4": (OURS, ARP), "owner6": (OURS,)}
 MOST = 4096  # nodes
 Elements = dict[str, set[str]]
 
@@ -62,24 +64,27 @@ def _written(row: str | dict[str, list[str]]) -> str:
     return " . ".join(str(ip_address(part)) if index == 0 else part for index, part in enumerate(parts))
 
 
-def plan(wanted: Elements, present: Elements) -> list[Action]:
+def plan(wanted: Elements, present: Elements, sets: Mapping[str, tuple[str, ...]] = SETS) -> list[Action]:
     """What is missing comes in, what is over goes, in one transaction."""
-    lines = [line for name in SETS if name in present for line in _changes(name, wanted[name], present[name])]
+    lines = [
+        f"{verb} element {table} {name} {{ {', '.join(sorted(which))} }}"
+        for name, tables in sets.items()
+        if name in present
+        for verb, which in (("delete", present[name] - wanted[name]), ("add", wanted[name] - present[name]))
+        if which
+        for table in tables
+    ]
     text = "".join(f"{line}\n" for line in lines)
     return [Command(("nft", "-f", "-"), "who has which address", stdin=text)] if lines else []
 
 
-def _changes(name: str, wanted: set[str], present: set[str]) -> Iterable[str]:
-    # ARP has a table of its own, which cannot look into the other one's sets.
-    tables = ("inet", "arp") if name == "owner4" else ("inet",)
-    for verb, which in (("delete", present - wanted), ("add", wanted - present)):
-        if which:
-            yield from (f"{verb} element {t} ztgate {name} {{ {', '.join(sorted(which))} }}" for t in tables)
-
-
-def run(machine: Machine, wan: Wan, network: Network, node: str, subnet: IPv6Network | None) -> None:
+def run(machine: Machine, wanted: Elements) -> None:
     """Tell the firewall; a table that is not there is load_firewall's business."""
     status, output = machine.probe(("nft", "-j", "list", "table", "inet", "ztgate"))
     if status == 0:
-        wanted = elements(wan, network, node, machine.service.peers(), names.recalled(machine), subnet)
         machine.do(plan(wanted, parse(output)))
+
+
+def known(machine: Machine, wan: Wan, network: Network, node: str, subnet: IPv6Network | None) -> Elements:
+    """What the firewall is to know now."""
+    return elements(wan, network, node, machine.service.peers(), names.recalled(machine), subnet)

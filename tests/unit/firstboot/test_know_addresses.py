@@ -57,13 +57,16 @@ def test_only_what_differs_is_told_and_arp_has_its_copy() -> None:
 
 
 def test_refused_packets_are_added_up_by_their_words() -> None:
-    def rule(words: str, packets: int, verdict: str) -> dict[str, object]:
-        return {"rule": {"comment": words, "expr": [{"counter": {"packets": packets}}, {verdict: None}]}}
+    def rule(words: str, packets: int, verdict: str) -> dict[str, dict[str, object]]:
+        expr = [{"counter": {"packets": packets}}, {verdict: None}]
+        return {"rule": {"table": "ztgate", "comment": words, "expr": expr}}
 
     items = [
         rule("redirects", 2, "drop"), rule("redirects", 3, "drop"), rule("private networks", 1, "reject"),
-        rule("new IPv4", 9, "accept"), rule("source routes", 0, "drop"), {"rule": {"expr": [{"drop": None}]}},
+        rule("new IPv4", 9, "accept"), rule("source routes", 0, "drop"),
+        {"rule": {"table": "ztgate", "expr": [{"drop": None}]}},
     ]  # fmt: skip
-    said = json.dumps({"nftables": items})
+    others = {"rule": {**rule("redirects", 7, "drop")["rule"], "table": "docker"}}
+    said = json.dumps({"nftables": [{"metainfo": {}}, others, *items]})
     assert firewall.shown(lambda argv: (0, said)) == {"refused": {"redirects": 5, "private networks": 1}}
     assert firewall.shown(lambda argv: (1, "no such table")) == {}
