@@ -9,7 +9,7 @@ import json
 from dataclasses import asdict, dataclass, replace
 from ipaddress import IPv4Address, IPv6Network
 
-from . import by_hand, firewall, members_subnet, names, standing, state, store, tell, way6
+from . import by_hand, firewall, members_subnet, names, owners, standing, state, store, tell, way6
 from .config import Config
 from .configfile import Found
 from .errors import WaitingError
@@ -100,14 +100,11 @@ def reconcile(machine: Machine, found: Found, insist: bool = False) -> Outcome:
     verify.kernel(machine, network)
     verify.overlaps(machine, network, refuse=people is not None)
 
-    ports = firewall.ports(machine.service.status())
-    situation = situation.with_wan(wan).with_network(network, ipv6, ports)
+    situation = _situation(machine, situation.with_wan(wan), network, ipv6)
     _filter(machine, config, situation)
     current = current.but(situation=asdict(situation), way=ipv6.way)
     machine.remember(current)
-    owners = know_addresses.known(machine, wan, network, node, ipv6.subnet)
-    know_addresses.run(machine, owners)
-    fast_path.run(machine, config, situation, owners)
+    _know(machine, config, situation, owners.known(machine, wan, network, node, ipv6.subnet))
     _answer(machine, wan, network, ipv6, node)
     _beside(machine, config, network, node, current)
     servers = serve_dns.run(machine, config, network, node, ipv6.subnet, current)
@@ -131,10 +128,23 @@ def _uplink(machine: Machine) -> Wan:
     return wan
 
 
+def _situation(
+    machine: Machine, known: firewall.Situation, network: Network, ipv6: Choice
+) -> firewall.Situation:
+    """With the network, and the ports that ZeroTier has now."""
+    return known.with_network(network, ipv6, firewall.ports(machine.service.status()))
+
+
 def _filter(machine: Machine, config: Config, situation: firewall.Situation) -> None:
     """The rules, and that nothing is forwarded where they are gone."""
     load_firewall.run(machine, config, situation)
     gate.run(machine, (situation.zt, situation.wan, situation.wan6))
+
+
+def _know(machine: Machine, config: Config, situation: firewall.Situation, known: owners.Elements) -> None:
+    """Whose address is whose; whoever is who they say they are may take the fast path."""
+    know_addresses.run(machine, known)
+    fast_path.run(machine, config, situation, known)
 
 
 def _answer(machine: Machine, wan: Wan, network: Network, ipv6: Choice, node: str) -> None:

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from scapy.layers.inet import IP, UDP
 from scapy.layers.l2 import Ether
-from ztgate import derive
+from ztgate import derive, owners
 from ztgate.facts.wan import Wan
-from ztgate.steps import know_addresses, track_connections
+from ztgate.steps import track_connections
 from ztgate.zerotier import Network
 
 from lab import process
@@ -109,12 +109,12 @@ def told(world: World, here: dict[str, list[str]]) -> None:
         NETWORK, "OK", "ztlab0", derive.mac(NETWORK, "116be780b4"), MTU, True, True, False,
         addresses4=(), addresses6=(), lan4=(), routes=(),
     )  # fmt: skip
-    wanted = know_addresses.elements(wan, network, "116be780b4", (), here, None)
+    wanted = owners.elements(wan, network, "116be780b4", (), here, None)
 
-    def present() -> know_addresses.Elements:
-        return know_addresses.parse(world.gw.run("nft", "-j", "list", "table", "inet", "ztgate"))
+    def present() -> owners.Elements:
+        return owners.parse(world.gw.run("nft", "-j", "list", "table", "inet", "ztgate"))
 
-    for action in know_addresses.plan(wanted, present()):
+    for action in owners.plan(wanted, present()):
         process.run(world.gw.argv(*action.argv), input=action.stdin)  # type: ignore[union-attr]
     assert present() == wanted, "nobody is missing, and nobody stuck"
 

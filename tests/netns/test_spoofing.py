@@ -17,9 +17,8 @@ from scapy.layers.inet6 import (
 )
 from scapy.layers.l2 import ARP, Ether
 from scapy.packet import Packet, Raw
-from ztgate import derive, firewall
+from ztgate import derive, firewall, owners
 from ztgate.facts.wan import Wan
-from ztgate.steps import know_addresses
 from ztgate.zerotier import Network
 
 from lab import process
@@ -186,14 +185,14 @@ def tell(world: World, recalled: dict[str, list[str]]) -> None:
         NETWORK, "OK", "ztlab0", derive.mac(NETWORK, OWN), MTU, True, True, False,
         addresses4=(IPv4Interface(f"{GATEWAY4}/24"),), addresses6=own6, lan4=(), routes=(),
     )  # fmt: skip
-    wanted = know_addresses.elements(wan, network, OWN, (SENDER,), recalled, SUBNET)
-    for action in know_addresses.plan(wanted, present(world)):
+    wanted = owners.elements(wan, network, OWN, (SENDER,), recalled, SUBNET)
+    for action in owners.plan(wanted, present(world)):
         process.run(world.gw.argv(*action.argv), input=action.stdin)  # type: ignore[union-attr]
-    assert know_addresses.plan(wanted, present(world)) == [], "a second run plans nothing"
+    assert owners.plan(wanted, present(world)) == [], "a second run plans nothing"
 
 
-def present(world: World) -> know_addresses.Elements:
-    return know_addresses.parse(world.gw.run("nft", "-j", "list", "table", "inet", "ztgate"))
+def present(world: World) -> owners.Elements:
+    return owners.parse(world.gw.run("nft", "-j", "list", "table", "inet", "ztgate"))
 
 
 @pytest.fixture

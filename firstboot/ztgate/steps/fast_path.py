@@ -10,13 +10,12 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from .. import firewall
+from .. import firewall, owners
 from ..actions import Action, Command
 from ..config import Config
 from ..errors import ZtgateError
 from ..machine import Machine
-from . import know_addresses
-from .know_addresses import Elements
+from ..owners import Elements
 
 LOOK = ("nft", "-j", "list", "table", "inet", "ztgate_fast")
 # Asks the kernel, and changes nothing. Its list of modules is out of this service's sight.
@@ -44,13 +43,13 @@ def whole(items: Items, values: dict[str, Any]) -> bool:
     return {f"rev_{revision}", "ingress"} <= chains and devices == values["devices"] * values["flowtables"]
 
 
-def load(values: dict[str, Any], owners: Elements) -> list[Action]:
+def load(values: dict[str, Any], known: Elements) -> list[Action]:
     """All of it, in place of what is there of it."""
-    text = firewall.fast_path(values, {family: sorted(owners[name]) for family, name in OWNERS.items()})
+    text = firewall.fast_path(values, {family: sorted(known[name]) for family, name in OWNERS.items()})
     return [Command(("nft", "-f", "-"), "established connections take the fast path", stdin=text)]
 
 
-def run(machine: Machine, config: Config, situation: firewall.Situation, owners: Elements) -> None:
+def run(machine: Machine, config: Config, situation: firewall.Situation, known: Elements) -> None:
     """After the rules are loaded. It is not vital: where it fails people are told."""
     if not (situation.zt and situation.wan):
         return
@@ -58,10 +57,10 @@ def run(machine: Machine, config: Config, situation: firewall.Situation, owners:
     status, output = machine.probe(LOOK)
     items: Items = json.loads(output or "{}").get("nftables", []) if status == 0 else []
     if whole(items, fast) or whole(items, slow):
-        machine.do(know_addresses.plan(owners, know_addresses.parse(output), SETS))
+        machine.do(owners.plan(known, owners.parse(output), SETS))
         return
     able, _ = machine.probe(TRY, stdin=TRIAL)
     try:
-        machine.do(load(fast if able == 0 else slow, owners))
+        machine.do(load(fast if able == 0 else slow, known))
     except ZtgateError as error:
         machine.warn(f"members are served, but not as fast as could be: {error.message}")

@@ -81,8 +81,7 @@ class FakeTools:
             case ("nft", "-f", "-"):
                 self.loaded, self.fast_path = stdin or "", ""
             case ("nft", "-j", "list", "table", "inet", "ztgate_fast") if self.fast_path:
-                chains = re.findall(r"\bchain (\w+) {", self.fast_path)
-                return 0, json.dumps({"nftables": [{"chain": {"name": name}} for name in chains]})
+                return 0, _listed(self.fast_path)
             case ("nft", "-s", "-t", "list", "table", "inet", "ztgate"):
                 return (0 if self.loaded else 1), self.loaded
             case ("ip", "-4" | "-6" as family, "-j", "rule"):
@@ -129,6 +128,12 @@ class FakeTools:
                 rows.append({"dst": row["target"], "gateway": row["via"], "protocol": "static"})
         nets = {row["dst"]: ip_network(row["dst"]) for row in rows}
         return [row for row in rows if (net := nets[row["dst"]]).prefixlen and net.version == version]
+
+
+def _listed(rules: str) -> str:
+    chains = [{"chain": {"name": name}} for name in re.findall(r"\bchain (\w+) {", rules)]
+    tables = [{"flowtable": {"dev": dev.split(", ")}} for dev in re.findall("devices = { (.+) }", rules)]
+    return json.dumps({"nftables": [*chains, *tables]})
 
 
 def _address_row(text: str) -> dict[str, Any]:

@@ -9,9 +9,9 @@ import pytest
 from ztgate import config, firewall
 from ztgate.firewall import Situation
 from ztgate.machine import Machine
+from ztgate.owners import Elements
 from ztgate.paths import Paths
 from ztgate.steps import fast_path
-from ztgate.steps.know_addresses import Elements
 
 CONFIG = config.load("network: 116be780b4870839\n", "test")
 SITUATION = Situation("ztx", "ens3", "ens3", ("10.66.0.0/24",), "2600:db8:0:1:ff::/80")

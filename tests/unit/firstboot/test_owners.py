@@ -3,10 +3,9 @@
 import json
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Address, IPv6Interface, IPv6Network
 
-from ztgate import derive, firewall
+from ztgate import derive, firewall, owners
 from ztgate.actions import Command
 from ztgate.facts.wan import Wan
-from ztgate.steps import know_addresses
 from ztgate.zerotier import Network
 
 NETWORK, NODE, OTHER = "116be780b4870839", "116be780b4", "54f03b7f83"
@@ -20,7 +19,7 @@ ZT = Network(
     addresses4=(IPv4Interface("10.66.0.1/24"),), addresses6=(IPv6Interface("fd00::1/88"),),
     lan4=(), routes=(),
 )  # fmt: skip
-NONE: know_addresses.Elements = {name: set() for name in know_addresses.SETS}
+NONE: owners.Elements = {name: set() for name in owners.SETS}
 
 
 def test_a_mac_address_leads_to_its_node_and_back() -> None:
@@ -30,21 +29,21 @@ def test_a_mac_address_leads_to_its_node_and_back() -> None:
 
 
 def test_what_is_known_of_whom() -> None:
-    found = know_addresses.elements(WAN, ZT, NODE, (OTHER,), {OTHER: ["laptop", "10.66.0.7"]}, SUBNET)
+    found = owners.elements(WAN, ZT, NODE, (OTHER,), {OTHER: ["laptop", "10.66.0.7"]}, SUBNET)
     assert found == {
         "own4": {"203.0.1.10", "10.66.0.1"},
         "own6": {"2600:db8::10", "fd00::1"},
         "owner4": {f"10.66.0.7 . {MAC}"},
         "owner6": {f"{derive.rfc4193(NETWORK, OTHER)} . {MAC}", f"2600:db8:0:1:ff:54:f03b:7f83 . {MAC}"},
     }
-    alone = know_addresses.elements(WAN, ZT, NODE, (NODE,), {}, None)
+    alone = owners.elements(WAN, ZT, NODE, (NODE,), {}, None)
     assert (alone["owner4"], alone["owner6"]) == (set(), set()), "its own are no other's"
 
 
 def test_only_what_differs_is_told_and_arp_has_its_copy() -> None:
     wanted = {**NONE, "owner4": {"10.66.0.7 . aa"}, "own6": {"fd00::1"}}
     present = {**NONE, "owner4": {"10.66.0.9 . bb"}, "own6": {"fd00::1"}}
-    (action,) = know_addresses.plan(wanted, present)
+    (action,) = owners.plan(wanted, present)
     assert isinstance(action, Command) and action.stdin is not None
     assert action.stdin.splitlines() == [
         "delete element inet ztgate owner4 { 10.66.0.9 . bb }",
@@ -52,8 +51,8 @@ def test_only_what_differs_is_told_and_arp_has_its_copy() -> None:
         "add element inet ztgate owner4 { 10.66.0.7 . aa }",
         "add element arp ztgate owner4 { 10.66.0.7 . aa }",
     ]
-    assert know_addresses.plan(wanted, wanted) == []
-    assert know_addresses.plan(wanted, {}) == [], "no such sets: rules of an earlier version, or none"
+    assert owners.plan(wanted, wanted) == []
+    assert owners.plan(wanted, {}) == [], "no such sets: rules of an earlier version, or none"
 
 
 def test_refused_packets_are_added_up_by_their_words() -> None:
