@@ -22,6 +22,7 @@ soak:   ## what takes long and seldom finds anything; SECONDS=3600: hardships fo
 cuts:   ## 200 power cuts of the VPS at random moments, 20 of the Raspberry Pi: ROUNDS of 20, some hours without KVM
 	$(TESTS) qemu -- -m scenario -k "test_cuts and not _pi.py" --rounds $(or $(ROUNDS),10)
 	$(TESTS) qemu -- -m scenario -k "test_cuts and _pi.py"
+	./build.py run python -m lab.reliability --longer
 bench:  ## measure builds side by side with mkosi, debos and vmdb2 (RUNS=3 for medians; an hour or so each)
 	./build.py bench $(if $(RUNS),--runs $(RUNS)) $(if $(MIRROR),--mirror $(MIRROR))
 clean:  ## remove what was built, and the cache

@@ -1,9 +1,10 @@
 """What the last soak came to: a table, and docs/reliability.md.
 
-./build.py run python -m lab.reliability
+./build.py run python -m lab.reliability [--longer]
 
 `make soak SECONDS=N` leaves a record of each scenario (lab/scenario.py), and docs/reliability.json has them
-all. The page is made of that file alone.
+all. The page is made of that file alone. With --longer, records of scenarios that were tried more often than
+the report says take their places there: `make cuts` leaves such.
 """
 
 import datetime
@@ -11,7 +12,7 @@ import json
 import statistics
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from lab import disk, process, scenario, this_machine
@@ -67,6 +68,13 @@ def gathered(seconds: int, zerotier: str, revision: str) -> Report:
     """
     today = datetime.date.today().isoformat()
     return Report(today, revision, seconds, zerotier, this_machine.described(), scenario.read())
+
+
+def with_longer(report: Report, records: Sequence[Record], run: str) -> Report:
+    """The report with those of the records that were tried more often than its own. run: what was tried, when."""
+    newer = {record.name: replace(record, apart=run) for record in records}
+    kept = (max(each, newer.get(each.name, each), key=lambda one: one.tried) for each in report.scenarios)
+    return replace(report, scenarios=list(kept))
 
 
 def text(report: Report) -> str:
@@ -125,6 +133,9 @@ def _sections(records: Sequence[Record]) -> Iterator[str]:
                 for record in mine
                 for name, value in record.figures.items()
             )
+            figures += "".join(
+                f"- {record.name}: tried by itself: {record.apart}\n" for record in mine if record.apart
+            )
             lost = "".join(f"- lost: {record.name}: {what}\n" for record in mine for what in record.lost)
             yield "\n".join(
                 filter(None, [f"## {title}\n", markdown(COLUMNS, list(map(row, mine))), figures, lost])
@@ -136,12 +147,16 @@ def document() -> None:
     PAGE.write_text(page(from_text(KEPT.read_text())))
 
 
-def main() -> int:
+def main(argv: Sequence[str]) -> int:
     """Make the page again, and show the table."""
+    if argv:
+        today = datetime.date.today().isoformat()
+        report = with_longer(from_text(KEPT.read_text()), scenario.read(), f"{revision()}, {today}")
+        KEPT.write_text(text(report))
     document()
     print(table(from_text(KEPT.read_text())))
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

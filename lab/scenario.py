@@ -46,6 +46,7 @@ class Record:
     recovered: list[float] = field(default_factory=list)
     lost: list[str] = field(default_factory=list)
     figures: dict[str, float | str] = field(default_factory=dict)
+    apart: str = ""  # of which commit and when, where it was not tried with the others of a report
 
     def __post_init__(self) -> None:
         if self.part not in PARTS:

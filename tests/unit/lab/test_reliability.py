@@ -1,5 +1,7 @@
 """The table and the page that a soak ends with."""
 
+from dataclasses import replace
+
 from lab import reliability
 from lab.reliability import Report
 from lab.scenario import Record
@@ -50,3 +52,13 @@ def test_a_page_has_the_machine_the_parts_and_other_figures() -> None:
 
 def test_a_report_is_read_as_it_was_written() -> None:
     assert reliability.from_text(reliability.text(report(CUT, PREFIX))) == report(CUT, PREFIX)
+
+
+def test_what_was_tried_longer_takes_its_place_and_says_so() -> None:
+    longer = replace(CUT, tried=10, recovered=[70.0] * 10)
+    shorter = replace(PREFIX, tried=0, lost=[])
+    both = reliability.with_longer(report(CUT, PREFIX), [longer, shorter], "def5678, 2026-11-30")
+    assert both.scenarios == [replace(longer, apart="def5678, 2026-11-30"), PREFIX]
+    page = reliability.page(both)
+    assert "| a cut while it works | 10 | 70.0 s |" in page
+    assert "- a cut while it works: tried by itself: def5678, 2026-11-30\n" in page
