@@ -7,6 +7,7 @@ all. The page is made of that file alone. With --longer, records of scenarios th
 the report says take their places there: `make cuts` leaves such.
 """
 
+import argparse
 import datetime
 import json
 import statistics
@@ -71,7 +72,7 @@ def gathered(seconds: int, zerotier: str, revision: str) -> Report:
 
 
 def with_longer(report: Report, records: Sequence[Record], run: str) -> Report:
-    """The report with those of the records that were tried more often than its own. run: what was tried, when."""
+    """The report with those records that were tried more often than its own. run: at which commit, and when."""
     newer = {record.name: replace(record, apart=run) for record in records}
     kept = (max(each, newer.get(each.name, each), key=lambda one: one.tried) for each in report.scenarios)
     return replace(report, scenarios=list(kept))
@@ -149,7 +150,9 @@ def document() -> None:
 
 def main(argv: Sequence[str]) -> int:
     """Make the page again, and show the table."""
-    if argv:
+    parser = argparse.ArgumentParser(prog="lab.reliability", description=main.__doc__)
+    parser.add_argument("--longer", action="store_true", help="take records of what was tried longer since")
+    if parser.parse_args(argv).longer:
         today = datetime.date.today().isoformat()
         report = with_longer(from_text(KEPT.read_text()), scenario.read(), f"{revision()}, {today}")
         KEPT.write_text(text(report))
