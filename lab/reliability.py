@@ -72,7 +72,7 @@ def gathered(seconds: int, zerotier: str, revision: str) -> Report:
 
 
 def with_longer(report: Report, records: Sequence[Record], run: str) -> Report:
-    """The report with those records that were tried more often than its own. run: at which commit, and when."""
+    """The report with those records that were tried more often than its own. run: which commit, and when."""
     newer = {record.name: replace(record, apart=run) for record in records}
     kept = (max(each, newer.get(each.name, each), key=lambda one: one.tried) for each in report.scenarios)
     return replace(report, scenarios=list(kept))
