@@ -58,6 +58,7 @@ class Machine:
         self.performed: list[Action] = []
         self.warnings: list[str] = []
         self.todo: tuple[Item, ...] = ()
+        self.later: list[Callable[[], None]] = []  # what no member waits for
         self.probe = probe
         self.listen_for_solicitations: Callable[[str], Listener] = Solicitations
 
@@ -81,6 +82,11 @@ class Machine:
         """Something that people should know although the gateway works."""
         log.warning("%s", text)
         self.warnings.append(text)
+
+    def catch_up(self) -> None:
+        """Do what was left for later."""
+        while self.later:
+            self.later.pop(0)()
 
     def remember(self, current: State) -> None:
         """Write down what later runs have to know; a dry run leaves nothing behind."""

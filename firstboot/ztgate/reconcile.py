@@ -75,6 +75,7 @@ def reconcile(machine: Machine, found: Found, insist: bool = False) -> Outcome:
     machine.network_id = config.network
     machine.controller = None
     machine.warnings.clear()
+    machine.later.clear()
     current = state.load(paths)
     situation = firewall.remembered(current.situation)
 
@@ -142,9 +143,9 @@ def _filter(machine: Machine, config: Config, situation: firewall.Situation) -> 
 
 
 def _know(machine: Machine, config: Config, situation: firewall.Situation, known: owners.Elements) -> None:
-    """Whose address is whose; whoever is who they say they are may take the fast path."""
+    """Whose address is whose; the fast path is for those who are who they say they are."""
     know_addresses.run(machine, known)
-    fast_path.run(machine, config, situation, known)
+    machine.later.append(lambda: fast_path.run(machine, config, situation, known))
 
 
 def _answer(machine: Machine, wan: Wan, network: Network, ipv6: Choice, node: str) -> None:

@@ -36,9 +36,11 @@ def apply(machine: Machine, *, once: bool, token: Secret | None = None, again: b
             return
         outcome = reconcile.reconcile(machine, found, token is not None)
         if machine.dry_run:
+            machine.catch_up()
             log.info("nothing to do" if not machine.performed else "that is the plan")
         else:
             report.ready(machine, outcome)
+            machine.catch_up()
 
     return _until_done(machine, round_, once=once)
 

@@ -24,7 +24,7 @@ LEAST = 0.95  # of the speed
 # Nothing puts our rules back meanwhile.
 ALONE = "systemctl stop ztgate.timer ztgate-watch.path ztgate-watch.service"
 GATES = "for family in 4 6; do while ip -$family rule del pref 90 2>/dev/null; do :; done; done"
-RULE = "chain out { type nat hook postrouting priority 100; oifname eth0 masquerade; }"
+RULE = "chain out { type nat hook postrouting priority 100; oifname eth0 masquerade; };"
 BY_HAND = f"nft flush ruleset; {GATES}; nft 'table ip nat {{ {RULE} }}'"
 OURS = f"nft flush ruleset; {GATES}; ztgate apply --once"
 DIRECTIONS = {"sends": (), "gets": ("--reverse",)}

@@ -8,6 +8,7 @@ flowtables all packets take the usual way, which is slower.
 from __future__ import annotations
 
 import json
+import logging
 from typing import Any
 
 from .. import firewall, owners
@@ -17,6 +18,7 @@ from ..errors import ZtgateError
 from ..machine import Machine
 from ..owners import Elements
 
+log = logging.getLogger("ztgate")
 LOOK = ("nft", "-j", "list", "table", "inet", "ztgate_fast")
 # Asks the kernel, and changes nothing. Its list of modules is out of this service's sight.
 TRY = ("nft", "-c", "-f", "-")
@@ -50,7 +52,7 @@ def load(values: dict[str, Any], known: Elements) -> list[Action]:
 
 
 def run(machine: Machine, config: Config, situation: firewall.Situation, known: Elements) -> None:
-    """After the rules are loaded. It is not vital: where it fails people are told."""
+    """After the rules are loaded and members are served; where it fails they are served all the same."""
     if not (situation.zt and situation.wan):
         return
     fast, slow = (inputs(config, situation, flowtables) for flowtables in (True, False))
@@ -63,4 +65,4 @@ def run(machine: Machine, config: Config, situation: firewall.Situation, known: 
     try:
         machine.do(load(fast if able == 0 else slow, known))
     except ZtgateError as error:
-        machine.warn(f"members are served, but not as fast as could be: {error.message}")
+        log.warning("members are served, but not as fast as could be: %s", error.message)
