@@ -83,6 +83,11 @@ class Machine:
         log.warning("%s", text)
         self.warnings.append(text)
 
+    def begin(self) -> None:
+        """A round of its own: nothing is left of the last one."""
+        self.warnings.clear()
+        self.later.clear()
+
     def catch_up(self) -> None:
         """Do what was left for later."""
         while self.later:

@@ -74,8 +74,7 @@ def reconcile(machine: Machine, found: Found, insist: bool = False) -> Outcome:
     config, paths = found.config, machine.paths
     machine.network_id = config.network
     machine.controller = None
-    machine.warnings.clear()
-    machine.later.clear()
+    machine.begin()
     current = state.load(paths)
     situation = firewall.remembered(current.situation)
 
