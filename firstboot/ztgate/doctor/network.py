@@ -40,20 +40,22 @@ def firewall(patient: Patient) -> Result:
     """The rules that gateway.yaml asks for are loaded, and see packets."""
     situation = rules.remembered(patient.state.situation)
     revision = rules.revision(rules.inputs(patient.config, situation))
-    status, output = patient.probe("nft", "-j", "list", "table", "inet", "ztgate")
-    if status != 0:
+    status, output = patient.probe(*rules.LOOK)
+    items = rules.ours(json.loads(output).get("nftables", [])) if status == 0 else []
+    if not items:
         return False, "table inet ztgate is not loaded", "systemctl restart nftables, then ztgate apply"
-    return judge_rules(json.loads(output).get("nftables", []), revision)
+    return judge_rules(items, revision)
 
 
 def judge_rules(items: list[dict[str, Any]], revision: str) -> Result:
-    """From `nft -j list table`; nobody having sent anything yet is no fault."""
+    """From `nft -j list`; that nobody has sent anything yet is no fault, nor a kernel without a fast path."""
     chains = {str(item["chain"].get("name")) for item in items if "chain" in item}
     if f"rev_{revision}" not in chains:
         return False, "other rules than gateway.yaml asks for are loaded", "ztgate apply"
     counted = counts([item["rule"] for item in items if "rule" in item])
     seen = ", ".join(f"{name} {packets}" for name, packets in counted.items() if packets)
-    return True, f"revision {revision}; packets: {seen or 'none yet'}", ""
+    fast = "on" if any(item.get("flowtable", {}).get("dev") for item in items) else "off"
+    return True, f"revision {revision}; fast path {fast}; packets: {seen or 'none yet'}", ""
 
 
 def counts(found: list[dict[str, Any]]) -> dict[str, int]:

@@ -145,6 +145,7 @@ def rule(comment: str, packets: int) -> dict[str, Any]:
     }
 
 
+FAST = {"flowtable": {"table": "ztgate_fast", "name": "established", "dev": ["eth0", "ztabc"]}}
 RULES = [
     {"chain": {"name": "rev_0123456789ab"}},
     rule("new IPv4", 7),
@@ -157,8 +158,8 @@ RULES = [
 @pytest.mark.parametrize(
     ("items", "ok", "evidence"),
     [
-        (RULES, True, "revision 0123456789ab; packets: new IPv4 7, ports 3"),
-        (RULES[:1], True, "revision 0123456789ab; packets: none yet"),
+        (RULES, True, "revision 0123456789ab; fast path off; packets: new IPv4 7, ports 3"),
+        ([RULES[0], FAST], True, "revision 0123456789ab; fast path on; packets: none yet"),
         (RULES[1:], False, "other rules than gateway.yaml asks for are loaded"),
     ],
 )
