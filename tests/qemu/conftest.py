@@ -16,20 +16,14 @@ Make = Callable[..., Machine]
 WORK = ROOT / "out" / "tests" / "world"
 
 
-@pytest.fixture(scope="session")
-def world(image: Path, zerotier_deb: Path) -> Iterator[World]:
-    """ISP, internet, controller and members; gateways are added by the tests."""
-    with World(image, zerotier_deb, _fresh(WORK)) as world:
-        yield world
-
-
 @pytest.fixture(scope="module")
-def standin_world(image: Path, standin_deb: Path) -> Iterator[World]:
-    """The same with the stand-in, whatever package is under test: arm64 images have it, too.
+def world(image: Path, request: pytest.FixtureRequest) -> Iterator[World]:
+    """ISP, internet, controller and members; gateways are added by the tests.
 
-    A module with such images takes this as its `world`.
+    A module with arm64 images is marked `standin`: these have the stand-in, whatever package is under test.
     """
-    with World(image, standin_deb, _fresh(WORK)) as world:
+    which = "standin_deb" if request.node.get_closest_marker("standin") else "zerotier_deb"
+    with World(image, request.getfixturevalue(which), _fresh(WORK)) as world:
         yield world
 
 

@@ -12,11 +12,7 @@ from lab.world import FAILED, LIVED_IN, READY, World
 
 from .conftest import Make, member_goes_out
 
-
-@pytest.fixture(scope="module")
-def world(standin_world: World) -> World:
-    """These images have the stand-in, whatever package is under test."""
-    return standin_world
+pytestmark = pytest.mark.standin
 
 
 @pytest.mark.soak

@@ -10,13 +10,7 @@ from lab.world import World
 from . import power_cuts
 from .conftest import Make
 
-pytestmark = pytest.mark.soak
-
-
-@pytest.fixture(scope="module")
-def world(standin_world: World) -> World:
-    """These images have the stand-in, whatever package is under test."""
-    return standin_world
+pytestmark = [pytest.mark.soak, pytest.mark.standin]
 
 
 @pytest.mark.scenario("power", "power cuts at later boots and at work, arm64", within=power_cuts.WITHIN)

@@ -11,13 +11,7 @@ from lab.world import FAILED, LIVED_IN, READY, WAITING, World
 
 from .conftest import Make
 
-pytestmark = pytest.mark.soak
-
-
-@pytest.fixture(scope="module")
-def world(standin_world: World) -> World:
-    """These images have the stand-in, whatever package is under test."""
-    return standin_world
+pytestmark = [pytest.mark.soak, pytest.mark.standin]
 
 
 def test_a_board_without_a_clock_whose_power_fails_while_its_root_grows(

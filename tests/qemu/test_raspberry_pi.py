@@ -13,15 +13,11 @@ from tests import access_point
 
 from .kernel_update import update_kernel
 
+pytestmark = pytest.mark.standin
+
 # Seconds after which members go out another way: three until networkd gives a pulled cable up, one of quiet,
 # and a run or two of ztgate, all of it emulated.
 NOTICED = 120
-
-
-@pytest.fixture(scope="module")
-def world(standin_world: World) -> World:
-    """These images have the stand-in, whatever package is under test."""
-    return standin_world
 
 
 @pytest.fixture(scope="module")
