@@ -84,7 +84,7 @@ class Gateway:
         return said[0], self.local(said[1])
 
     def _probe(self, argv: Any, *, stdin: str | None = None, timeout: float = 60) -> tuple[int, str]:
-        if argv[0] == "nft" and stdin:
+        if tuple(argv) == ("nft", "-f", "-") and stdin:
             self.loaded.append(stdin)
         status, output = self.pretended(argv, stdin=stdin, timeout=timeout)
         return status, self.output(output) if argv[0] in ("ip", "networkctl") else output

@@ -12,6 +12,7 @@ from ztgate import config, firewall, report
 from ztgate.firewall import Situation
 from ztgate.page import facts, metrics, view
 from ztgate.page.facts import Examination, Facts
+from ztgate.steps import fast_path
 
 from tests.netns.zerotier_world import CLIENT, DEFAULT, GATEWAY, INTERNET, LAN, World
 
@@ -41,8 +42,9 @@ def gateway(world: World, root: Path, nwid: str) -> None:
     """The rules of a gateway, and what ztgate would remember of it."""
     text = f"network: {nwid}\n"
     situation = Situation(world.device(nwid), "eth0", "eth0", ("10.66.0.0/24",))
-    rules = root / "rules.nft"
-    rules.write_text(firewall.render(firewall.inputs(config.load(text, "test"), situation)))
+    rules, read = root / "rules.nft", config.load(text, "test")
+    beside = firewall.fast_path(fast_path.inputs(read, situation, flowtables=False), {})
+    rules.write_text(firewall.render(firewall.inputs(read, situation)) + beside)
     world.hosts["gw"].run("nft", "-f", rules)
     wan = {"interface": "eth0", "address": "203.0.2.10"}
     files = {

@@ -18,7 +18,8 @@ import sys
 import time
 from pathlib import Path
 
-BATCH, BATCHES = 300, 6
+# A batch is over before anybody else's turn comes, and one of many was disturbed by nothing.
+BATCH, BATCHES, PAUSE = 50, 60, 0.01
 ISP4, WAN4, INTERNET4 = "203.0.1.1", "203.0.1.10", "203.0.2.10"
 GATEWAY4, MEMBER4 = "10.66.0.1", "10.66.0.7"
 OTHER_MAC = "32:00:00:00:00:09"
@@ -139,6 +140,7 @@ class Way:
 
 def batch(end: socket.socket, packet: bytes) -> float:
     """Nanoseconds of a packet."""
+    time.sleep(PAUSE)
     began = time.perf_counter_ns()
     for _ in range(BATCH):
         end.send(packet)
@@ -158,6 +160,7 @@ def fast() -> bool:
 
 def main() -> None:
     """All that is asked of it, in this order."""
+    os.nice(-20)
     build()
     way, said = Way(Path(sys.argv[1])), {}
     way.load("hand.nft")
