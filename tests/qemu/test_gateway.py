@@ -74,10 +74,12 @@ def test_doctor_finds_nothing(scene: Scene) -> None:
 def test_doctor_names_what_is_broken(scene: Scene) -> None:
     """With forwarding switched off by hand, that is the headline; the next run heals it."""
     shell = scene.world.shell()
-    shell.run("systemctl stop ztgate-watch.service")  # which would have put it right by then
+    # What would have put it right by then.
+    menders = "ztgate-watch.service ztgate-watch.path ztgate.timer"
+    shell.run(f"systemctl stop {menders} ztgate.service")
     shell.run("sysctl -qw net.ipv4.ip_forward=0")
     said = shell.run("ztgate doctor || true")
-    shell.run("systemctl start ztgate-watch.service")
+    shell.run(f"systemctl start {menders}")
     assert "forward" in said.splitlines()[0]
     # Again, if the timer's run is at work just now.
     retry(lambda: shell.run("ztgate apply --once"), 60, "a run of our own")
