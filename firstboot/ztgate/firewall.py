@@ -104,6 +104,12 @@ def ours(items: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
     return [item for item in items for kind in item.values() if str(kind.get("table", "")).startswith(TABLE)]
 
 
+def listed(probe: Callable[..., tuple[int, str]]) -> list[dict[str, Any]]:
+    """What the kernel has of ours; nothing where nft fails."""
+    status, output = probe(LOOK)
+    return ours(json.loads(output or "{}").get("nftables", [])) if status == 0 else []
+
+
 def refused(items: Iterable[dict[str, Any]]) -> dict[str, int]:
     """Packets that were dropped or rejected, by the words for it, of rules as `nft -j list` shows them."""
     totals: dict[str, int] = {}
@@ -118,9 +124,7 @@ def refused(items: Iterable[dict[str, Any]]) -> dict[str, int]:
 
 def shown(probe: Callable[..., tuple[int, str]]) -> dict[str, Any]:
     """What a status says of packets that were refused since these rules were loaded; nothing without any."""
-    status, output = probe(LOOK)
-    found = refused(ours(json.loads(output or "{}").get("nftables", []))) if status == 0 else {}
-    counted = {words: packets for words, packets in found.items() if packets}
+    counted = {words: packets for words, packets in refused(listed(probe)).items() if packets}
     return {"refused": counted} if counted else {}
 
 

@@ -54,7 +54,11 @@ def parse(words: Sequence[str]) -> argparse.Namespace:
     add("--mirror", default="", metavar="URL", help="for everybody (default: this machine's apt has it)")
     add("--tool", action="append", default=[], choices=[*TOOLS], help="only this one; may be given again")
     add(
-        "--devices", type=_positive, default=10, metavar="N", help="copies by configure --batch (default: 10)"
+        "--devices",
+        type=_positive,
+        default=10,
+        metavar="N",
+        help="copies by configure --batch, of raw.zst five times as many (default: 10)",
     )
     add("--keep", action="store_true", help="leave out/bench/work, some gigabytes, to be looked at")
     add("--docs", action="store_true", help="measure nothing: docs/benchmarks.md from docs/benchmarks.json")

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from lab.machine import Machine
+from lab.member import Member
 from lab.retry import retry
 from lab.world import World, echo_url
 from tests.conftest import ROOT
@@ -51,12 +52,18 @@ def make(world: World, request: pytest.FixtureRequest) -> Iterator[Make]:
         machine.close()
 
 
-def member_goes_out(world: World, nwid: str) -> None:
-    """A new member reaches the internet through the gateway over both families, and leaves."""
+def joined(world: World, nwid: str) -> Member:
+    """The phone, as a member whose way out leads through the gateway."""
     phone = world.member("phone")
     world.controller.authorize(nwid, phone.node.address)
     phone.join(nwid)
     phone.wait_tunnelled(nwid)
+    return phone
+
+
+def member_goes_out(world: World, nwid: str) -> None:
+    """A new member reaches the internet through the gateway over both families, and leaves."""
+    phone = joined(world, nwid)
     for family in (4, 6):
         retry(lambda f=family: phone.get(echo_url(f)), 60, f"IPv{family}")  # type: ignore[misc]
     phone.node.api("DELETE", f"/network/{nwid}")

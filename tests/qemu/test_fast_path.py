@@ -15,11 +15,12 @@ from ztgate.actions import Command
 from ztgate.steps import fast_path, gate
 
 from lab.checks import want
-from lab.machine import Machine
 from lab.retry import retry
 from lab.scenario import Scenario
 from lab.world import FAILED, LIVED_IN, READY, World, echo_url
 from tests.netns.gateway_world import MEMBER4, NET, SITUATION
+
+from .conftest import joined
 
 GUEST = Path(__file__).with_name("fast_path_guest.py")
 BY_HAND = "table ip nat { chain out { type nat hook postrouting priority 100; oifname wan0 masquerade\n}\n}\n"
@@ -31,18 +32,18 @@ WHOLE, RATE, ENOUGH = 50_000_000, "100k", 200_000
 
 
 @pytest.fixture(scope="module")
-def counted(world: World) -> Iterator[tuple[Machine, str]]:
-    """A gateway whose instructions are counted, and its network."""
+def counted(world: World) -> Iterator[str]:
+    """The network of a gateway whose instructions are counted."""
     nwid = world.controller.create_network(**LIVED_IN)
     machine = world.gateway("fast-path", world.config(nwid), counted=True, accelerator="tcg")
     machine.start()
     machine.expect(READY, never=FAILED)
-    yield machine, nwid
+    yield nwid
     machine.close()
 
 
 @pytest.fixture(scope="module")
-def said(world: World, counted: tuple[Machine, str]) -> Any:
+def said(world: World, counted: str) -> Any:
     """What the script says that runs in the gateway, in namespaces of its own."""
     read, shell = config.load(NET, "test"), world.shell()
     beside = fast_path.inputs(read, SITUATION, flowtables=True)
@@ -89,14 +90,9 @@ def test_established_connections_take_it_and_nobody_else(said: Any) -> None:
 
 
 @pytest.mark.parametrize("family", [4, 6])
-def test_a_members_download_takes_it(world: World, counted: tuple[Machine, str], family: int) -> None:
+def test_a_members_download_takes_it(world: World, counted: str, family: int) -> None:
     """All of it by the appliance's own doing; the page counts it all the same."""
-    _, nwid = counted
-    phone, shell = world.member("phone"), world.shell()
-    world.controller.authorize(nwid, phone.node.address)
-    phone.join(nwid)
-    phone.wait_tunnelled(nwid)
-
+    phone, shell = joined(world, counted), world.shell()
     url = echo_url(family, f"/bytes/{WHOLE}")
     phone.host.start("download", "curl", "-sS", "-g", "--limit-rate", RATE, "--output", "/dev/null", url)
 

@@ -14,10 +14,12 @@ from dataclasses import dataclass
 import pytest
 
 from lab import topology
-from lab.machine import Machine
 from lab.scenario import Scenario
 from lab.world import FAILED, LIVED_IN, READY, World
 
+from .conftest import joined
+
+INTERNET = str(topology.INTERNET.ipv4.ip)
 SECONDS = "4"  # of a transfer
 PAIRS = 4
 LEAST = 0.95  # of the speed
@@ -42,15 +44,7 @@ class Way:
 
     def megabits(self, *direction: str) -> float:
         """Megabits a second that arrived."""
-        words = (
-            "iperf3",
-            "--json",
-            "--time",
-            SECONDS,
-            *direction,
-            "--client",
-            str(topology.INTERNET.ipv4.ip),
-        )
+        words = ("iperf3", "--json", "--time", SECONDS, *direction, "--client", INTERNET)
         told = json.loads(self.world.member("phone").host.run(*words, timeout=60))
         return float(told["end"]["sum_received"]["bits_per_second"]) / 1e6
 
@@ -58,13 +52,10 @@ class Way:
 @pytest.fixture(scope="module")
 def way(world: World) -> Iterator[Way]:
     nwid = world.controller.create_network(**LIVED_IN)
-    machine: Machine = world.gateway("throughput", world.config(nwid))
+    machine = world.gateway("throughput", world.config(nwid))
     machine.start()
     machine.expect(READY, never=FAILED)
-    phone = world.member("phone")
-    world.controller.authorize(nwid, phone.node.address)
-    phone.join(nwid)
-    phone.wait_tunnelled(nwid)
+    joined(world, nwid)
     world.internet.start("iperf3", "iperf3", "--server")
     world.shell().run(ALONE)
     yield Way(world)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from .. import firewall as rules
@@ -40,8 +39,7 @@ def firewall(patient: Patient) -> Result:
     """The rules that gateway.yaml asks for are loaded, and see packets."""
     situation = rules.remembered(patient.state.situation)
     revision = rules.revision(rules.inputs(patient.config, situation))
-    status, output = patient.probe(*rules.LOOK)
-    items = rules.ours(json.loads(output).get("nftables", [])) if status == 0 else []
+    items = rules.listed(lambda argv: patient.probe(*argv))
     if not items:
         return False, "table inet ztgate is not loaded", "systemctl restart nftables, then ztgate apply"
     return judge_rules(items, revision)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from ipaddress import IPv4Address, IPv6Network
 from typing import Any, TypeVar
@@ -32,7 +31,7 @@ def facts(machine: Machine, now: float) -> Facts:
     subnet = IPv6Network(current.subnet) if current.subnet else None
     shown = status_of(report.read(machine))
     wan = shown.get("wan") or {}
-    rules = firewall.ours(_rows(machine, *firewall.LOOK))
+    rules = firewall.listed(machine.probe)
     return Facts(
         at=now,
         name=config.gateway.name,
@@ -100,13 +99,6 @@ def _members(
     return members.merge(
         network, node, sights(peers, near, network.mac, node, now), counted, names(machine), subnet
     )
-
-
-def _rows(machine: Machine, *argv: str) -> members.Rows:
-    status, output = machine.probe(argv)
-    found = json.loads(output or "[]") if status == 0 else []
-    rows = found.get("nftables", []) if isinstance(found, dict) else found
-    return [row for row in rows if isinstance(row, dict)]
 
 
 def _interfaces(machine: Machine, named: Mapping[str, str]) -> dict[str, tuple[int, int]]:
